@@ -1,0 +1,3 @@
+//! The metadata plane: commands, the state machine they drive, the log that orders them, checkpoints.
+
+pub mod log;
