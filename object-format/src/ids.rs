@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Identity of a topic over its whole life (KIP-516). A topic deleted and created again has another one.
+/// Identity of a topic over its whole life (KIP-516). A topic deleted and created again has another
+/// one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 pub struct TopicId(pub Uuid);
 
@@ -32,7 +33,8 @@ pub struct TopicPartition {
     pub partition: u32,
 }
 
-/// Epoch of one registration of one agent, given out by the metadata log: unique in a cluster, never reused.
+/// Epoch of one registration of one agent, given out by the metadata log: unique in a cluster,
+/// never reused.
 ///
 /// 0 is "nobody": only a registration may come from it.
 #[derive(
@@ -46,8 +48,8 @@ impl fmt::Display for AgentEpoch {
     }
 }
 
-/// Name of an object: who wrote it, and the how-manieth it was. Never reused, so that the objects a dead agent
-/// may have left behind can be named without listing the bucket.
+/// Name of an object: who wrote it, and the how-manieth it was. Never reused, so that the objects a
+/// dead agent may have left behind can be named without listing the bucket.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]
