@@ -1,3 +1,4 @@
 //! The metadata plane: commands, the state machine they drive, the log that orders them, checkpoints.
 
 pub mod log;
+pub mod state;

@@ -38,7 +38,9 @@ pub enum AppendError {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Entries after the asked position are gone; start again from a checkpoint at `first_kept` or later.
-    #[error("the metadata log was trimmed past what was asked for; its first kept position is {first_kept}")]
+    #[error(
+        "the metadata log was trimmed past what was asked for; its first kept position is {first_kept}"
+    )]
     Trimmed {
         /// The lowest position that can still be read.
         first_kept: Position,

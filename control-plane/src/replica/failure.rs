@@ -1,0 +1,34 @@
+//! Why a replica stops for good.
+
+use object_format::AgentEpoch;
+
+use crate::log::Position;
+
+/// Why a replica stops for good. Its process should exit and say so.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Failure {
+    /// The cluster has expired this process, or a newer one of the same agent id took its place.
+    #[error(
+        "this agent (epoch {epoch}) was fenced: it was silent for too long, or another process registered with its \
+         agent id; nothing it accepted since is acknowledged; start it again"
+    )]
+    Fenced {
+        /// The epoch it had.
+        epoch: AgentEpoch,
+    },
+    /// It was away past the trimming of the log.
+    #[error("{0}; start it again")]
+    Stale(String),
+    /// The log is ahead of this build.
+    #[error("{0}")]
+    NewerVersion(String),
+    /// Its state differs from that of the process which wrote a checkpoint.
+    #[error(
+        "the metadata of this process differs from the checkpoint at position {at}: one of the two builds or machines is \
+         faulty; this one stops before it acts on it"
+    )]
+    Diverged {
+        /// Where they were compared.
+        at: Position,
+    },
+}

@@ -1,0 +1,137 @@
+//! Who is alive: heartbeats of one's own, expiry of others.
+//!
+//! An agent is expired by naming the last entry heard of it; if a newer one came before, the expiry has no effect.
+//! Each process measures silence on its own monotonic clock, so nobody's wall clock matters.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use object_format::AgentEpoch;
+use runtime::Shutdown;
+
+use super::{Session, SubmitError};
+use crate::state::{DeregisterAgent, ExpireAgent, Heartbeat};
+
+/// How liveness is kept and judged.
+#[derive(Clone, Copy, Debug)]
+pub struct LivenessOptions {
+    /// A process that appended nothing for this long appends a heartbeat.
+    pub heartbeat: Duration,
+    /// A process of which nothing was heard for this long is expired by the others.
+    pub session_timeout: Duration,
+}
+
+impl Default for LivenessOptions {
+    fn default() -> Self {
+        Self { heartbeat: Duration::from_secs(3), session_timeout: Duration::from_secs(18) }
+    }
+}
+
+/// Keeps `session` alive and expires silent others, until `shutdown` begins; then says that it drains.
+pub async fn keep_alive(session: Session, options: LivenessOptions, shutdown: Shutdown) {
+    let mut watcher = Watcher { heard: HashMap::new(), own_heard: None };
+    let clock = session.replica.0.parts.clock.clone();
+    let tick = (options.heartbeat / 3).max(Duration::from_millis(10));
+    loop {
+        let pause = session.replica.0.parts.rng.jitter(tick);
+        if shutdown.unless_begun(tokio::time::sleep(pause)).await.is_none() {
+            break;
+        }
+        if session.replica.failure().is_some() {
+            return;
+        }
+        let due = watcher.look(&session, clock.monotonic(), options);
+        if due.heartbeat && session.submit(Heartbeat { draining: false }).await.is_err() {
+            return;
+        }
+        for expiry in due.expiries {
+            let agent = expiry.agent;
+            match session.submit(expiry).await {
+                Ok(true) => tracing::warn!(%agent, "expired an agent that fell silent"),
+                Ok(false) => {}
+                Err(_) => return,
+            }
+        }
+    }
+    let _ = session.submit(Heartbeat { draining: true }).await;
+}
+
+impl Session {
+    /// Leaves the cluster; nothing can be submitted after it.
+    pub async fn leave(&self) -> Result<(), SubmitError> {
+        *self.replica.0.own.write() = None;
+        self.submit(DeregisterAgent {}).await
+    }
+}
+
+struct Watcher {
+    /// Newest entry heard of each other process, and when on one's own clock.
+    heard: HashMap<AgentEpoch, (u64, Duration)>,
+    own_heard: Option<(u64, Duration)>,
+}
+
+#[derive(Debug, Default)]
+struct Due {
+    heartbeat: bool,
+    expiries: Vec<ExpireAgent>,
+}
+
+impl Watcher {
+    /// Notes what was heard since the last look, and says what is to be done at `now`.
+    fn look(&mut self, session: &Session, now: Duration, options: LivenessOptions) -> Due {
+        let entries: Vec<_> =
+            session.replica.read(|s| s.agents().map(|(epoch, a)| (epoch, a.entry_last)).collect());
+        self.judge(session.epoch, &entries, now, options)
+    }
+
+    fn judge(
+        &mut self,
+        own: AgentEpoch,
+        entries: &[(AgentEpoch, u64)],
+        now: Duration,
+        options: LivenessOptions,
+    ) -> Due {
+        let mut due = Due::default();
+        self.heard.retain(|epoch, _| entries.iter().any(|(e, _)| e == epoch));
+        for &(agent, entry_last) in entries {
+            let heard = if agent == own {
+                self.own_heard.get_or_insert((entry_last, now))
+            } else {
+                self.heard.entry(agent).or_insert((entry_last, now))
+            };
+            if heard.0 != entry_last {
+                *heard = (entry_last, now);
+            }
+            let silent = now.saturating_sub(heard.1);
+            if agent == own {
+                due.heartbeat = silent >= options.heartbeat;
+            } else if silent >= options.session_timeout {
+                due.expiries.push(ExpireAgent { agent, entry_last_seen: entry_last });
+            }
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_is_silent_for_the_whole_timeout_is_expired() {
+        let options = LivenessOptions {
+            heartbeat: Duration::from_secs(3),
+            session_timeout: Duration::from_secs(10),
+        };
+        let (own, quiet, busy) = (AgentEpoch(1), AgentEpoch(2), AgentEpoch(3));
+        let mut watcher = Watcher { heard: HashMap::new(), own_heard: None };
+        let mut expired = Vec::new();
+        for second in 0..=10 {
+            let entries = [(own, 1), (quiet, 7), (busy, second)];
+            let due = watcher.judge(own, &entries, Duration::from_secs(second), options);
+            assert_eq!(due.heartbeat, second >= 3, "at {second} s");
+            expired.extend(due.expiries);
+        }
+        assert_eq!(expired, [ExpireAgent { agent: quiet, entry_last_seen: 7 }]);
+    }
+}

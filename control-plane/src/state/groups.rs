@@ -1,0 +1,248 @@
+//! Groups: who coordinates them, the generation they agreed on, the offsets they committed.
+//!
+//! Members' liveness and parked requests live in the coordinator's memory; what is here survives it. Every change is
+//! fenced by the coordinator's epoch, so of two agents that both believe they coordinate a group, one can save (I7).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use object_format::{AgentEpoch, TopicPartition};
+use serde::{Deserialize, Serialize};
+
+use super::{Context, State};
+
+/// A group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// Who coordinates it; without effect once that registration is gone.
+    pub coordinator: AgentEpoch,
+    /// Raised whenever the coordinator changes.
+    pub epoch: u64,
+    /// The generation as its coordinator's machine saved it; empty if there never was one.
+    pub saved: Bytes,
+    /// Committed offsets.
+    pub offsets: BTreeMap<TopicPartition, CommittedOffset>,
+}
+
+/// An offset a group committed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommittedOffset {
+    /// The next offset to be read.
+    pub offset: i64,
+    /// As the client gave it; -1 if it did not.
+    pub leader_epoch: i32,
+    /// As the client gave it.
+    pub metadata: String,
+    /// The log's time of the commit.
+    pub committed_ms: i64,
+}
+
+/// Outcome of [`AcquireGroup`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Coordinator {
+    /// Who coordinates the group: the asker, or somebody alive who came first.
+    pub agent: AgentEpoch,
+    /// To be carried in every change of the group.
+    pub epoch: u64,
+}
+
+/// Why a change of a group is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+pub enum GroupRejection {
+    /// Somebody else coordinates the group, or did since.
+    #[error("this agent does not coordinate the group any more")]
+    NotCoordinator,
+}
+
+/// Asks to coordinate a group. Granted if nobody alive does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AcquireGroup {
+    /// Group id.
+    pub group: String,
+}
+
+impl AcquireGroup {
+    pub(crate) fn apply(
+        self,
+        state: &mut State,
+        by: Context,
+        _: &mut Vec<TopicPartition>,
+    ) -> Coordinator {
+        let group = state.groups.entry(self.group).or_default();
+        if group.coordinator != by.writer && !state.agents.contains_key(&group.coordinator) {
+            group.coordinator = by.writer;
+            group.epoch += 1;
+        }
+        Coordinator {
+            agent: group.coordinator,
+            epoch: group.epoch,
+        }
+    }
+}
+
+/// Saves a generation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SaveGroup {
+    /// Group id.
+    pub group: String,
+    /// The coordinator's epoch.
+    pub epoch: u64,
+    /// Replaces what was saved.
+    pub saved: Bytes,
+}
+
+/// Commits offsets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommitOffsets {
+    /// Group id.
+    pub group: String,
+    /// The coordinator's epoch.
+    pub epoch: u64,
+    /// One for each partition.
+    pub offsets: Vec<OffsetToCommit>,
+}
+
+/// An offset to be committed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OffsetToCommit {
+    /// Of what.
+    pub partition: TopicPartition,
+    /// As in [`CommittedOffset`].
+    pub offset: i64,
+    /// As in [`CommittedOffset`].
+    pub leader_epoch: i32,
+    /// As in [`CommittedOffset`].
+    pub metadata: String,
+}
+
+/// Forgets committed offsets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeleteOffsets {
+    /// Group id.
+    pub group: String,
+    /// The coordinator's epoch.
+    pub epoch: u64,
+    /// Of what.
+    pub partitions: Vec<TopicPartition>,
+}
+
+/// Forgets a group and its offsets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeleteGroup {
+    /// Group id.
+    pub group: String,
+    /// The coordinator's epoch.
+    pub epoch: u64,
+}
+
+impl SaveGroup {
+    pub(crate) fn apply(
+        self,
+        state: &mut State,
+        by: Context,
+        _: &mut Vec<TopicPartition>,
+    ) -> Result<(), GroupRejection> {
+        state.coordinated(&self.group, self.epoch, by)?.saved = self.saved;
+        Ok(())
+    }
+}
+
+impl CommitOffsets {
+    pub(crate) fn apply(
+        self,
+        state: &mut State,
+        by: Context,
+        _: &mut Vec<TopicPartition>,
+    ) -> Result<(), GroupRejection> {
+        state.coordinated(&self.group, self.epoch, by)?;
+        for OffsetToCommit {
+            partition,
+            offset,
+            leader_epoch,
+            metadata,
+        } in self.offsets
+        {
+            // The topic may have been deleted while the commit was under way.
+            if state.partitions.contains_key(&partition) {
+                let committed_ms = by.now_ms;
+                let committed = CommittedOffset {
+                    offset,
+                    leader_epoch,
+                    metadata,
+                    committed_ms,
+                };
+                let group = state.coordinated(&self.group, self.epoch, by)?;
+                group.offsets.insert(partition, committed);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl DeleteOffsets {
+    pub(crate) fn apply(
+        self,
+        state: &mut State,
+        by: Context,
+        _: &mut Vec<TopicPartition>,
+    ) -> Result<(), GroupRejection> {
+        let group = state.coordinated(&self.group, self.epoch, by)?;
+        for partition in &self.partitions {
+            group.offsets.remove(partition);
+        }
+        Ok(())
+    }
+}
+
+impl DeleteGroup {
+    pub(crate) fn apply(
+        self,
+        state: &mut State,
+        by: Context,
+        _: &mut Vec<TopicPartition>,
+    ) -> Result<(), GroupRejection> {
+        state.coordinated(&self.group, self.epoch, by)?;
+        state.groups.remove(&self.group);
+        Ok(())
+    }
+}
+
+impl State {
+    /// A group that was ever coordinated and not deleted since.
+    pub fn group(&self, id: &str) -> Option<&Group> {
+        self.groups.get(id)
+    }
+
+    /// All groups.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, &Group)> {
+        self.groups.iter().map(|(id, group)| (id.as_str(), group))
+    }
+
+    /// Who coordinates a group, if that agent is alive.
+    pub fn coordinator(&self, group: &str) -> Option<Coordinator> {
+        let group = self.groups.get(group)?;
+        let alive = self.agents.contains_key(&group.coordinator);
+        alive.then_some(Coordinator {
+            agent: group.coordinator,
+            epoch: group.epoch,
+        })
+    }
+
+    fn coordinated(
+        &mut self,
+        group: &str,
+        epoch: u64,
+        by: Context,
+    ) -> Result<&mut Group, GroupRejection> {
+        let group = self
+            .groups
+            .get_mut(group)
+            .ok_or(GroupRejection::NotCoordinator)?;
+        let holds = group.coordinator == by.writer && group.epoch == epoch;
+        if holds {
+            Ok(group)
+        } else {
+            Err(GroupRejection::NotCoordinator)
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The state that every process builds from the metadata log, and the rules that change it.
+//!
+//! Pure: no clock, no randomness, no I/O; ordered maps only. The same entries give the same bytes in every process
+//! (invariant I11). One file per kind of thing, each with its tables, its commands and what applying them says.
+//!
+//! | table | key | value | changed by |
+//! |---|---|---|---|
+//! | `agents` | agent epoch | who, where, last entry | RegisterAgent, Heartbeat, ExpireAgent, any entry |
+//! | `departed` | agent epoch | objects it may have left behind | ExpireAgent, DeregisterAgent |
+//! | `topics`, `topic_names` | topic id, name | partitions, configs | CreateTopic, DeleteTopic, ... |
+//! | `partitions` | topic, partition | ends, extents, producers | CommitObject, DeleteRecords |
+//! | `objects` | object id | size, extents that name it | CommitObject, DeleteTopic, DeleteRecords |
+//! | `garbage` | object id | since when nothing names it | the same, ForgetObjects |
+//! | `groups` | group id | coordinator, saved generation, offsets | AcquireGroup, SaveGroup, CommitOffsets |
+//! | `leases` | name | holder, epoch | AcquireLease, ReleaseLease |
+
+mod agents;
+mod commands;
+mod entry;
+mod groups;
+mod leases;
+mod objects;
+mod partitions;
+mod producers;
+mod topics;
+mod upkeep;
+
+use std::collections::BTreeMap;
+
+use object_format::{AgentEpoch, ObjectId, TopicId, TopicPartition};
+use serde::{Deserialize, Serialize};
+
+pub use agents::{
+    Agent, AgentRejection, Departed, DeregisterAgent, ExpireAgent, Heartbeat, RegisterAgent,
+    Registered, UPLOADS_MAX,
+};
+pub use commands::{Command, Outcome, Submit};
+pub use entry::{Entry, EntryError};
+pub use groups::{
+    AcquireGroup, CommitOffsets, CommittedOffset, Coordinator, DeleteGroup, DeleteOffsets, Group,
+    GroupRejection, OffsetToCommit, SaveGroup,
+};
+pub use leases::{AcquireLease, Lease, LeaseRejection, ReleaseLease};
+pub use objects::{ForgetObjects, ObjectState};
+pub use partitions::{
+    BatchMeta, BatchOutcome, BatchProducer, BatchRejection, CommitObject, CommitRejection,
+    CommitRun, DeleteRecords, DeleteRecordsRejection, Extent, Partition, RunOutcome,
+};
+pub use producers::{AllocateProducerId, ProducerState};
+pub use topics::{
+    AlterConfigs, ConfigResource, CreatePartitions, CreateTopic, DeleteTopic, PARTITIONS_MAX,
+    Topic, TopicRejection,
+};
+pub use upkeep::{RaiseMetadataVersion, ReportCheckpoint, VersionRejection};
+
+use crate::log::Position;
+
+/// The newest metadata version this build understands.
+pub const METADATA_VERSION_MAX: u16 = 1;
+
+/// How far an entry's time may lead the log's time; what is further ahead is a broken clock and is clamped.
+pub const LOG_TIME_STEP_MAX_MS: i64 = 60 * 60 * 1000;
+
+/// Everything the metadata log says up to `position`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    pub(crate) metadata_version: u16,
+    pub(crate) position: Position,
+    pub(crate) log_time_ms: i64,
+    pub(crate) digest: u64,
+    pub(crate) checkpoint: Option<ReportCheckpoint>,
+    pub(crate) agent_epoch_last: u64,
+    pub(crate) agents: BTreeMap<AgentEpoch, Agent>,
+    pub(crate) departed: BTreeMap<AgentEpoch, Departed>,
+    pub(crate) producer_id_next: i64,
+    pub(crate) topics: BTreeMap<TopicId, Topic>,
+    pub(crate) topic_names: BTreeMap<String, TopicId>,
+    pub(crate) broker_configs: BTreeMap<String, String>,
+    pub(crate) partitions: BTreeMap<TopicPartition, Partition>,
+    pub(crate) objects: BTreeMap<ObjectId, ObjectState>,
+    pub(crate) garbage: BTreeMap<ObjectId, i64>,
+    pub(crate) groups: BTreeMap<String, Group>,
+    pub(crate) leases: BTreeMap<String, Lease>,
+}
+
+/// What a command may know about the entry that carries it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context {
+    /// The registration that appended the entry; it is alive.
+    pub writer: AgentEpoch,
+    /// The log's time at this entry, in milliseconds since 1970.
+    pub now_ms: i64,
+}
+
+/// What applying one entry did.
+#[derive(Debug, PartialEq)]
+pub struct Applied {
+    /// Who appended it and its place among that writer's entries, when the entry could be decoded.
+    pub author: Option<(AgentEpoch, u64)>,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Partitions whose high watermark moved.
+    pub grown: Vec<TopicPartition>,
+}
+
+/// What became of an entry.
+#[derive(Debug, PartialEq)]
+pub enum Verdict {
+    /// Its commands were applied, with these outcomes in their order.
+    Done(Vec<Outcome>),
+    /// It was applied before: its writer repeated an append whose outcome it did not know (I8).
+    Repeated,
+    /// Its writer is not registered, or not any more (I7).
+    Fenced,
+    /// It cannot be decoded. Passed over, in every process alike.
+    Malformed,
+}
+
+impl State {
+    /// The state before the first entry.
+    pub fn new() -> Self {
+        Self {
+            metadata_version: 1,
+            producer_id_next: 1000,
+            ..Self::default()
+        }
+    }
+
+    /// Applies the entry at `at`. Fails only if the entry's metadata version is newer than this build; then the
+    /// state is unchanged and the process must stop.
+    pub fn apply(&mut self, at: Position, bytes: &[u8]) -> Result<Applied, EntryError> {
+        let entry = match Entry::decode(bytes) {
+            Ok(entry) => entry,
+            Err(EntryError::Malformed(_)) => {
+                self.advance(at, &Verdict::Malformed);
+                return Ok(Applied {
+                    author: None,
+                    verdict: Verdict::Malformed,
+                    grown: vec![],
+                });
+            }
+            Err(newer) => return Err(newer),
+        };
+        let author = Some((entry.writer, entry.sequence));
+        let mut grown = Vec::new();
+        let verdict = self.judge(&entry).unwrap_or_else(|| {
+            let context = Context {
+                writer: entry.writer,
+                now_ms: self.tick(entry.time_ms),
+            };
+            let mut outcomes = Vec::with_capacity(entry.commands.len());
+            for command in entry.commands {
+                outcomes.push(command.apply(self, context, &mut grown));
+            }
+            Verdict::Done(outcomes)
+        });
+        grown.sort_unstable();
+        grown.dedup();
+        self.advance(at, &verdict);
+        Ok(Applied {
+            author,
+            verdict,
+            grown,
+        })
+    }
+
+    /// Whether an entry is to be passed over; notes its sequence if it is not.
+    fn judge(&mut self, entry: &Entry) -> Option<Verdict> {
+        if entry.writer == AgentEpoch::default() {
+            let only_registers = entry
+                .commands
+                .iter()
+                .all(|c| matches!(c, Command::RegisterAgent(_)));
+            return (!only_registers).then_some(Verdict::Fenced);
+        }
+        let Some(agent) = self.agents.get_mut(&entry.writer) else {
+            return Some(Verdict::Fenced);
+        };
+        if entry.sequence <= agent.entry_last {
+            return Some(Verdict::Repeated);
+        }
+        agent.entry_last = entry.sequence;
+        None
+    }
+
+    /// Moves the log's time forward to an entry's, never back and never by more than the greatest step.
+    fn tick(&mut self, entry_ms: i64) -> i64 {
+        let ceiling = match self.log_time_ms {
+            0 => i64::MAX,
+            now => now.saturating_add(LOG_TIME_STEP_MAX_MS),
+        };
+        self.log_time_ms = self.log_time_ms.max(entry_ms.min(ceiling));
+        self.log_time_ms
+    }
+
+    /// Notes the position and folds what happened into the running digest.
+    fn advance(&mut self, at: Position, verdict: &Verdict) {
+        self.position = at;
+        let said = match verdict {
+            Verdict::Done(outcomes) => postcard::to_stdvec(outcomes).unwrap_or_default(),
+            Verdict::Repeated => b"repeated".to_vec(),
+            Verdict::Fenced => b"fenced".to_vec(),
+            Verdict::Malformed => b"malformed".to_vec(),
+        };
+        let seed = self.digest ^ at.0.rotate_left(32);
+        self.digest = xxhash_rust::xxh3::xxh3_64_with_seed(&said, seed);
+    }
+
+    /// The state as bytes, for a checkpoint.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// The state from a checkpoint's bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EntryError> {
+        postcard::from_bytes(bytes).map_err(|e| EntryError::Malformed(e.to_string()))
+    }
+
+    /// Position of the last entry applied.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Running digest over every verdict and outcome so far; equal in every process at the same position (I11).
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// The log's time in milliseconds since 1970: the running maximum of its entries' times.
+    pub fn log_time_ms(&self) -> i64 {
+        self.log_time_ms
+    }
+
+    /// The metadata version in force; entries are written in it.
+    pub fn metadata_version(&self) -> u16 {
+        self.metadata_version
+    }
+
+    /// The newest checkpoint that was reported.
+    pub fn checkpoint(&self) -> Option<ReportCheckpoint> {
+        self.checkpoint
+    }
+}
+
+#[cfg(test)]
+mod tests;

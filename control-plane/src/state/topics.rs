@@ -1,0 +1,254 @@
+//! Topics: names, ids, partition counts, configs.
+
+use std::collections::BTreeMap;
+
+use object_format::{TopicId, TopicPartition};
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Partition, State};
+
+/// Most partitions one topic may have.
+pub const PARTITIONS_MAX: u32 = 100_000;
+
+/// Longest topic name, as in Kafka.
+const NAME_BYTES_MAX: usize = 249;
+
+/// A topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Topic {
+    /// Its name; unique among living topics.
+    pub name: String,
+    /// Number of its partitions, numbered from 0.
+    pub partitions: u32,
+    /// What its creator or an operator set; everything else has its default.
+    pub configs: BTreeMap<String, String>,
+    /// The log's time when it was created.
+    pub created_ms: i64,
+}
+
+/// Why a change of topics is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+pub enum TopicRejection {
+    /// A living topic has this name.
+    #[error("a topic of this name exists already")]
+    NameTaken,
+    /// The id was used before.
+    #[error("a topic of this id exists already")]
+    IdTaken,
+    /// Kafka's rules for topic names are broken.
+    #[error(
+        "a topic name has 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-', and is not '.' or '..'"
+    )]
+    BadName,
+    /// The count is 0, over the limit, or not more than there are.
+    #[error("this number of partitions is not possible; the topic has {0}")]
+    BadPartitionCount(u32),
+    /// No such topic.
+    #[error("there is no such topic")]
+    Unknown,
+}
+
+fn is_legal(name: &str) -> bool {
+    let chars = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    chars && !name.is_empty() && name.len() <= NAME_BYTES_MAX && name != "." && name != ".."
+}
+
+/// Creates a topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CreateTopic {
+    /// Its name.
+    pub name: String,
+    /// Chosen at random by the submitter.
+    pub id: TopicId,
+    /// At least 1.
+    pub partitions: u32,
+    /// Checked by the submitter.
+    pub configs: BTreeMap<String, String>,
+}
+
+impl CreateTopic {
+    pub(crate) fn apply(
+        self,
+        state: &mut State,
+        by: Context,
+        _: &mut Vec<TopicPartition>,
+    ) -> Result<(), TopicRejection> {
+        if !is_legal(&self.name) {
+            return Err(TopicRejection::BadName);
+        }
+        if state.topic_names.contains_key(&self.name) {
+            return Err(TopicRejection::NameTaken);
+        }
+        if state.topics.contains_key(&self.id) {
+            return Err(TopicRejection::IdTaken);
+        }
+        if self.partitions == 0 || self.partitions > PARTITIONS_MAX {
+            return Err(TopicRejection::BadPartitionCount(0));
+        }
+        state.add_partitions(self.id, 0..self.partitions);
+        state.topic_names.insert(self.name.clone(), self.id);
+        let Self {
+            name,
+            id,
+            partitions,
+            configs,
+        } = self;
+        state.topics.insert(
+            id,
+            Topic {
+                name,
+                partitions,
+                configs,
+                created_ms: by.now_ms,
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Deletes a topic, its partitions and what groups committed for them; its objects become garbage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeleteTopic {
+    /// Which one.
+    pub id: TopicId,
+}
+
+impl DeleteTopic {
+    pub(crate) fn apply(
+        self,
+        state: &mut State,
+        by: Context,
+        grown: &mut Vec<TopicPartition>,
+    ) -> Result<(), TopicRejection> {
+        let topic = state
+            .topics
+            .remove(&self.id)
+            .ok_or(TopicRejection::Unknown)?;
+        state.topic_names.remove(&topic.name);
+        for partition in 0..topic.partitions {
+            let key = TopicPartition {
+                topic: self.id,
+                partition,
+            };
+            if let Some(gone) = state.partitions.remove(&key) {
+                state.release_extents(gone.extents.into_values(), by.now_ms);
+            }
+            // Whoever waits for more of it should look again.
+            grown.push(key);
+        }
+        for group in state.groups.values_mut() {
+            group.offsets.retain(|key, _| key.topic != self.id);
+        }
+        Ok(())
+    }
+}
+
+/// Raises the number of a topic's partitions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CreatePartitions {
+    /// Which topic.
+    pub id: TopicId,
+    /// The new total.
+    pub total: u32,
+}
+
+impl CreatePartitions {
+    pub(crate) fn apply(
+        self,
+        state: &mut State,
+        _: Context,
+        _: &mut Vec<TopicPartition>,
+    ) -> Result<(), TopicRejection> {
+        let topic = state
+            .topics
+            .get_mut(&self.id)
+            .ok_or(TopicRejection::Unknown)?;
+        let before = topic.partitions;
+        if self.total <= before || self.total > PARTITIONS_MAX {
+            return Err(TopicRejection::BadPartitionCount(before));
+        }
+        topic.partitions = self.total;
+        state.add_partitions(self.id, before..self.total);
+        Ok(())
+    }
+}
+
+/// What configs belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ConfigResource {
+    /// One topic.
+    Topic(TopicId),
+    /// Every agent (Kafka's cluster-wide dynamic broker configs).
+    Brokers,
+}
+
+/// Sets (`Some`) or resets to the default (`None`) configs, all or nothing. Values are checked by the submitter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlterConfigs {
+    /// Of what.
+    pub resource: ConfigResource,
+    /// Name and value.
+    pub changes: Vec<(String, Option<String>)>,
+}
+
+impl AlterConfigs {
+    pub(crate) fn apply(
+        self,
+        state: &mut State,
+        _: Context,
+        _: &mut Vec<TopicPartition>,
+    ) -> Result<(), TopicRejection> {
+        let configs = match self.resource {
+            ConfigResource::Topic(id) => {
+                &mut state
+                    .topics
+                    .get_mut(&id)
+                    .ok_or(TopicRejection::Unknown)?
+                    .configs
+            }
+            ConfigResource::Brokers => &mut state.broker_configs,
+        };
+        for (name, value) in self.changes {
+            match value {
+                Some(value) => configs.insert(name, value),
+                None => configs.remove(&name),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// A topic by id.
+    pub fn topic(&self, id: TopicId) -> Option<&Topic> {
+        self.topics.get(&id)
+    }
+
+    /// A topic by name.
+    pub fn topic_named(&self, name: &str) -> Option<(TopicId, &Topic)> {
+        let id = *self.topic_names.get(name)?;
+        Some((id, self.topics.get(&id)?))
+    }
+
+    /// All topics in the order of their names.
+    pub fn topics(&self) -> impl Iterator<Item = (TopicId, &Topic)> {
+        self.topic_names
+            .values()
+            .filter_map(|&id| Some((id, self.topics.get(&id)?)))
+    }
+
+    /// Cluster-wide dynamic broker configs.
+    pub fn broker_configs(&self) -> &BTreeMap<String, String> {
+        &self.broker_configs
+    }
+
+    fn add_partitions(&mut self, topic: TopicId, which: std::ops::Range<u32>) {
+        for partition in which {
+            let fresh = Partition::new(self.producer_id_next);
+            self.partitions
+                .insert(TopicPartition { topic, partition }, fresh);
+        }
+    }
+}
