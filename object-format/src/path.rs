@@ -83,9 +83,93 @@ fn parse_position(digits: &str) -> Option<u64> {
     if decimal { digits.parse().ok() } else { None }
 }
 
-/// 12 bits that change with every part of the id. Of 4,096 consecutive objects of one writer, each
-/// gets another.
+/// 12 bits that look random. They are taken from where each of a writer's first 4,096 objects (and
+/// of every 4,096 after them) gets another, and so do the first objects of as many writers.
 fn spread(id: ObjectId) -> u32 {
     let crc = crc32c::crc32c(&id.writer.0.to_be_bytes());
-    crc32c::crc32c_append(crc, &id.sequence.to_be_bytes()) & 0xfff
+    (crc32c::crc32c_append(crc, &id.sequence.to_be_bytes()) >> 5) & 0xfff
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(writer: u64, sequence: u64) -> ObjectId {
+        ObjectId {
+            writer: AgentEpoch(writer),
+            sequence,
+        }
+    }
+
+    #[test]
+    fn keys_stay_as_they_are() {
+        assert_eq!(data(id(1, 0)), "data/265/0000000001-000000000000");
+        assert_eq!(log_entry(42), "meta/log/00000000000000000042");
+        let file = checkpoint_file(u64::MAX, "0001");
+        assert_eq!(file, "meta/checkpoint/18446744073709551615/0001");
+        assert_eq!(parse_checkpoint_file(&file), Some((u64::MAX, "0001")));
+        assert_eq!(probe("x"), "meta/probe/x");
+    }
+
+    #[test]
+    fn consecutive_objects_are_spread_evenly() {
+        let spreads: BTreeSet<u32> = (0..4_096).map(|sequence| spread(id(3, sequence))).collect();
+        assert_eq!(spreads.len(), 4_096);
+        let spreads: BTreeSet<u32> = (4_096..8_192).map(|writer| spread(id(writer, 0))).collect();
+        assert_eq!(spreads.len(), 4_096);
+    }
+
+    #[test]
+    fn other_keys_are_not_data_objects() {
+        let good = data(id(12, 34));
+        assert_eq!(parse_data(&good), Some(id(12, 34)));
+        let spread = &good[5..8];
+        for key in [
+            format!("data/{spread}/12-34"),
+            format!("data/{spread}/+000000012-000000000034"),
+            format!("data/{spread}/0000000012-000000000034/x"),
+            format!("data/{spread}/0000000012"),
+            format!("x{good}"),
+            good.replace(spread, if spread == "000" { "001" } else { "000" }),
+            "meta/cluster".to_owned(),
+            "data".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(parse_data(&key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn other_keys_are_not_log_entries() {
+        for key in [
+            "meta/log/1",
+            "meta/log/+0000000000000000001",
+            "meta/log/",
+            "meta/cluster",
+        ] {
+            assert_eq!(parse_log_entry(key), None, "{key}");
+        }
+        assert_eq!(
+            parse_log_entry("meta/log/99999999999999999999"),
+            None,
+            "past u64"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn keys_are_parsed_back(writer: u64, sequence: u64) {
+            prop_assert_eq!(parse_data(&data(id(writer, sequence))), Some(id(writer, sequence)));
+            prop_assert_eq!(parse_log_entry(&log_entry(sequence)), Some(sequence));
+        }
+
+        #[test]
+        fn log_entries_sort_by_position(a: u64, b: u64) {
+            prop_assert_eq!(log_entry(a).cmp(&log_entry(b)), a.cmp(&b));
+        }
+    }
 }
