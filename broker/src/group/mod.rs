@@ -1,0 +1,3 @@
+//! Consumer groups: the coordinator's pure machine, and the shell that runs it.
+
+pub mod machine;
