@@ -1,5 +1,10 @@
 //! The metadata log: a total order of opaque entries. What they mean is the state machine's business.
 
+pub mod bucket;
+#[cfg(test)]
+pub(crate) mod conformance;
+pub mod memory;
+
 use std::fmt;
 
 use async_trait::async_trait;

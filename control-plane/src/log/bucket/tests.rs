@@ -1,0 +1,20 @@
+//! The bucket log on stores that behave, stores that do not, and processes that sleep.
+
+mod guard;
+mod site;
+mod traffic;
+
+mod on_memory {
+    use super::site::BucketSite;
+    crate::log::conformance::conformance!(BucketSite::in_memory());
+}
+
+mod on_files {
+    use super::site::BucketSite;
+    crate::log::conformance::conformance!(BucketSite::on_files());
+}
+
+mod on_a_bad_network {
+    use super::site::BucketSite;
+    crate::log::conformance::conformance!(BucketSite::in_memory().slow());
+}

@@ -1,0 +1,330 @@
+//! A bucket whose times, failures and request counts a test decides.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use parking_lot::Mutex;
+use runtime::{Clock, Rng, SimClock};
+
+use crate::log::Position;
+use crate::log::bucket::{BucketLog, BucketLogOptions, keys};
+use crate::log::conformance::{Handle, Site};
+
+/// How often requests of one client fail.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StoreFaults {
+    /// A write is not carried out; its answer is a server error.
+    pub put_lost: f64,
+    /// A write is carried out; its answer is a server error.
+    pub put_kept: f64,
+    /// A write is carried out up to this much later; the answer never comes.
+    pub put_late: f64,
+    pub late_max: Duration,
+    /// A read or listing is answered by a server error.
+    pub read_failed: f64,
+}
+
+/// What is shared by all clients of one bucket.
+#[derive(Debug)]
+struct Bucket {
+    inner: Arc<dyn ObjectStore>,
+    /// When each object was written, by the bucket's clock.
+    written: Mutex<BTreeMap<Path, i64>>,
+    clock: Arc<SimClock>,
+}
+
+impl Bucket {
+    async fn put(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let result = self.inner.put_opts(at, payload, options).await?;
+        self.written.lock().insert(at.clone(), self.clock.wall_ms());
+        Ok(result)
+    }
+}
+
+/// One client of a bucket.
+#[derive(Debug)]
+pub(super) struct Client {
+    bucket: Arc<Bucket>,
+    rng: Rng,
+    pub faults: Mutex<StoreFaults>,
+    /// Each request takes between half and one and a half times this.
+    pub latency: Mutex<Duration>,
+    /// How often each kind of request was made.
+    pub requests: Mutex<BTreeMap<&'static str, u64>>,
+    /// Runs once, when a write has been asked for and not yet carried out.
+    pub before_put: Mutex<Option<BoxHook>>,
+}
+
+pub(super) struct BoxHook(pub futures::future::BoxFuture<'static, ()>);
+
+impl fmt::Debug for BoxHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BoxHook")
+    }
+}
+
+fn server_error() -> Error {
+    Error::Generic {
+        store: "test",
+        source: "503 SlowDown".into(),
+    }
+}
+
+impl Client {
+    async fn request(&self, kind: &'static str) -> Result<()> {
+        *self.requests.lock().entry(kind).or_default() += 1;
+        let latency = *self.latency.lock();
+        if latency > Duration::ZERO {
+            tokio::time::sleep(self.rng.jitter(latency)).await;
+        }
+        let failing = self.faults.lock().read_failed;
+        if kind != "put" && self.rng.chance(failing) {
+            Err(server_error())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// How often `kind` was asked for since the last call.
+    pub fn take_count(&self, kind: &'static str) -> u64 {
+        self.requests.lock().remove(kind).unwrap_or(0)
+    }
+
+    fn stamp(&self, mut meta: ObjectMeta) -> ObjectMeta {
+        if let Some(written) = self.bucket.written.lock().get(&meta.location) {
+            meta.last_modified = std::time::UNIX_EPOCH.into();
+            meta.last_modified += Duration::from_millis(u64::try_from(*written).unwrap());
+        }
+        meta
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("test bucket")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Client {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        self.request("put").await?;
+        let hook = self.before_put.lock().take();
+        if let Some(hook) = hook {
+            hook.0.await;
+        }
+        let faults = self.faults.lock().clone();
+        if self.rng.chance(faults.put_lost) {
+            return Err(server_error());
+        }
+        if self.rng.chance(faults.put_late) {
+            let late = self.rng.jitter(faults.late_max);
+            let (bucket, location) = (Arc::clone(&self.bucket), location.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(late).await;
+                let _ = bucket.put(&location, payload, options).await;
+            });
+            return std::future::pending().await;
+        }
+        let result = self.bucket.put(location, payload, options).await;
+        if self.rng.chance(faults.put_kept) {
+            Err(server_error())
+        } else {
+            result
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _location: &Path,
+        _options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Err(server_error())
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.request("get").await?;
+        self.bucket.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        *self.requests.lock().entry("delete").or_default() += 1;
+        self.bucket.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        *self.requests.lock().entry("list").or_default() += 1;
+        if self.rng.chance(self.faults.lock().read_failed) {
+            return futures::stream::iter([Err(server_error())]).boxed();
+        }
+        // All at once: stamping borrows this client, which the stream must not.
+        let listed = self
+            .bucket
+            .inner
+            .list(prefix)
+            .map(Some)
+            .chain(futures::stream::iter([None]));
+        let bucket = Arc::clone(&self.bucket);
+        let stamp = Self {
+            bucket,
+            ..Self::quiet(&self.bucket)
+        };
+        listed
+            .filter_map(move |meta| {
+                let stamped = meta.map(|meta| meta.map(|meta| stamp.stamp(meta)));
+                async move { stamped }
+            })
+            .boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.request("list").await?;
+        self.bucket.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> Result<()> {
+        Err(server_error())
+    }
+}
+
+impl Client {
+    fn quiet(bucket: &Arc<Bucket>) -> Self {
+        Self {
+            bucket: Arc::clone(bucket),
+            rng: Rng::from_seed(0),
+            faults: Mutex::default(),
+            latency: Mutex::default(),
+            requests: Mutex::default(),
+            before_put: Mutex::default(),
+        }
+    }
+}
+
+/// A bucket with a log in it, and one clock for the bucket and each process.
+pub(super) struct BucketSite {
+    bucket: Arc<Bucket>,
+    rng: Rng,
+    latency: Duration,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl BucketSite {
+    pub fn in_memory() -> Self {
+        Self::over(Arc::new(InMemory::new()), None)
+    }
+
+    pub fn on_files() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let files = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
+        Self::over(Arc::new(files), Some(folder))
+    }
+
+    fn over(inner: Arc<dyn ObjectStore>, folder: Option<tempfile::TempDir>) -> Self {
+        let clock = Arc::new(SimClock::default());
+        let bucket = Arc::new(Bucket {
+            inner,
+            written: Mutex::default(),
+            clock,
+        });
+        Self {
+            bucket,
+            rng: Rng::from_seed(1),
+            latency: Duration::ZERO,
+            _folder: folder,
+        }
+    }
+
+    /// Each request takes some milliseconds.
+    pub fn slow(mut self) -> Self {
+        self.latency = Duration::from_millis(20);
+        self
+    }
+
+    pub fn client(&self) -> Arc<Client> {
+        let client = Client {
+            rng: self.rng.fork("client"),
+            ..Client::quiet(&self.bucket)
+        };
+        *client.latency.lock() = self.latency;
+        Arc::new(client)
+    }
+
+    /// A process's handle, with its own clock.
+    pub async fn log(&self, client: &Arc<Client>, clock: &Arc<SimClock>) -> Handle {
+        let options = BucketLogOptions {
+            cache_bytes_max: 1 << 16,
+            ..BucketLogOptions::default()
+        };
+        let store = Arc::clone(client) as Arc<dyn ObjectStore>;
+        let rng = self.rng.fork("process");
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        Arc::new(BucketLog::open(store, clock, rng, options).await.unwrap())
+    }
+
+    pub async fn raw(&self, at: Position) -> Option<Bytes> {
+        let got = self.bucket.inner.get(&keys::entry(at)).await;
+        Some(got.ok()?.bytes().await.unwrap())
+    }
+
+    pub async fn overwrite(&self, at: Position, bytes: Bytes) {
+        self.bucket
+            .inner
+            .put(&keys::entry(at), bytes.into())
+            .await
+            .unwrap();
+    }
+}
+
+#[async_trait]
+impl Site for BucketSite {
+    async fn open(&self) -> Handle {
+        self.log(&self.client(), &Arc::new(SimClock::default()))
+            .await
+    }
+
+    async fn open_faulty(&self) -> Handle {
+        let client = self.client();
+        let log = self.log(&client, &Arc::new(SimClock::default())).await;
+        *client.faults.lock() = StoreFaults {
+            put_lost: 0.3,
+            put_kept: 0.3,
+            put_late: 0.1,
+            late_max: Duration::from_secs(20),
+            read_failed: 0.3,
+        };
+        log
+    }
+
+    async fn age(&self) {
+        tokio::time::sleep(Duration::from_secs(24 * 3_600)).await;
+    }
+
+    async fn checkpoint(&self, at: Position) {
+        let manifest = keys::checkpoint(at).join("manifest");
+        self.bucket
+            .put(&manifest, "{}".into(), PutOptions::default())
+            .await
+            .unwrap();
+    }
+}
