@@ -1,1 +1,42 @@
-fn main() {}
+//! The one binary, `millrace`.
+
+pub mod client;
+pub mod tools;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// A Kafka-protocol broker with no disks, and its tools.
+#[derive(Parser)]
+#[command(name = "millrace", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Create, list, describe and delete topics.
+    Topic(tools::topic::Args),
+    /// Produce lines as records.
+    Produce(tools::produce::Args),
+    /// Print the records of a topic.
+    Consume(tools::consume::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Topic(args) => tools::topic::run(args).await,
+        Command::Produce(args) => tools::produce::run(args).await,
+        Command::Consume(args) => tools::consume::run(args).await,
+    };
+    match done {
+        Err(error) if !error.is_broken_pipe() => {
+            eprintln!("millrace: {error}");
+            ExitCode::from(error.exit_code())
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
