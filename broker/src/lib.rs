@@ -1,2 +1,5 @@
 //! broker
 pub mod group;
+pub mod metric_definitions;
+pub mod net;
+pub mod wire;

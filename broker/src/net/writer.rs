@@ -1,0 +1,255 @@
+//! Replies on their way back to one client: in the order of the requests, whatever the order in
+//! which they are ready.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use kafka_protocol::messages::ApiKey;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
+
+use super::metrics::{RequestTimer, ServerMetrics};
+use super::{Pending, Reply, RequestPermit};
+
+/// How many slices go into one system call.
+const SLICES_MAX: usize = 128;
+
+/// A request that has been handed to the service, and what it holds until it is answered.
+pub(super) struct Slot {
+    pub(super) api_key: ApiKey,
+    pub(super) pending: Pending,
+    pub(super) timer: RequestTimer,
+    pub(super) _permit: RequestPermit,
+    pub(super) _in_flight: OwnedSemaphorePermit,
+}
+
+/// Why writing ended.
+#[derive(Debug)]
+pub(super) enum WriteEnd {
+    /// Every request has been answered and no more will come.
+    Done,
+    /// A handler wants the connection closed.
+    Close(String),
+    /// The socket failed, or the client reads nothing (`ErrorKind::TimedOut`).
+    Failed(Error),
+}
+
+/// Answers the requests that come through `slots` until there are no more.
+pub(super) async fn write_replies<W: AsyncWrite + Unpin>(
+    mut writer: W,
+    slots: UnboundedReceiver<Slot>,
+    stall: Duration,
+    metrics: &ServerMetrics,
+) -> WriteEnd {
+    let mut queue = ReplyQueue::new(slots);
+    while queue.wait().await {
+        let batch = queue.take_ready();
+        let bytes = batch.chunks.iter().map(Bytes::len).sum::<usize>();
+        if let Err(error) = write_chunks(&mut writer, batch.chunks, stall).await {
+            return WriteEnd::Failed(error);
+        }
+        metrics.bytes_out(bytes);
+        for answered in batch.answered {
+            metrics.answered(answered.api_key, &answered.timer, answered.error_code);
+        }
+        if let Some(reason) = batch.close {
+            return WriteEnd::Close(reason);
+        }
+    }
+    WriteEnd::Done
+}
+
+/// The requests in flight, oldest first.
+struct ReplyQueue {
+    slots: UnboundedReceiver<Slot>,
+    more: bool,
+    waiting: VecDeque<Slot>,
+    /// The number, counted from the first of the connection, of the front of `waiting`.
+    front: u64,
+    concurrent: FuturesUnordered<BoxFuture<'static, (u64, Reply)>>,
+}
+
+/// Replies that can be written together.
+#[derive(Default)]
+struct Batch {
+    chunks: VecDeque<Bytes>,
+    answered: Vec<Answered>,
+    close: Option<String>,
+}
+
+/// An answered request. Its permits are given back when this is dropped, after the writing.
+struct Answered {
+    api_key: ApiKey,
+    error_code: i16,
+    timer: RequestTimer,
+    _permit: RequestPermit,
+    _in_flight: OwnedSemaphorePermit,
+}
+
+impl ReplyQueue {
+    fn new(slots: UnboundedReceiver<Slot>) -> Self {
+        Self {
+            slots,
+            more: true,
+            waiting: VecDeque::new(),
+            front: 0,
+            concurrent: FuturesUnordered::new(),
+        }
+    }
+
+    /// Waits until the oldest reply is ready; false if none is left to wait for.
+    async fn wait(&mut self) -> bool {
+        loop {
+            while let Ok(slot) = self.slots.try_recv() {
+                self.push(slot);
+            }
+            match self.waiting.front().map(|slot| &slot.pending) {
+                Some(Pending::Ready(_)) => return true,
+                None if !self.more => return false,
+                _ => {}
+            }
+            tokio::select! {
+                biased;
+                slot = self.slots.recv(), if self.more => match slot {
+                    Some(slot) => self.push(slot),
+                    None => self.more = false,
+                },
+                Some((number, reply)) = self.concurrent.next() => {
+                    if let Some(slot) = self.waiting.get_mut((number - self.front) as usize) {
+                        slot.pending = Pending::Ready(reply);
+                    }
+                }
+                Some(reply) = run_front(&mut self.waiting) => {
+                    if let Some(slot) = self.waiting.front_mut() {
+                        slot.pending = Pending::Ready(reply);
+                    }
+                }
+                else => return false,
+            }
+        }
+    }
+
+    fn push(&mut self, mut slot: Slot) {
+        let number = self.front + self.waiting.len() as u64;
+        slot.pending = match slot.pending {
+            Pending::Concurrent(reply) => {
+                self.concurrent
+                    .push(Box::pin(async move { (number, reply.await) }));
+                // Its place in the queue; the reply comes out of `concurrent`.
+                Pending::Concurrent(Box::pin(std::future::pending()))
+            }
+            other => other,
+        };
+        self.waiting.push_back(slot);
+    }
+
+    /// Takes the ready replies up to the first that is not, or that closes the connection.
+    fn take_ready(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        while batch.close.is_none() {
+            match self.waiting.pop_front() {
+                Some(Slot {
+                    api_key,
+                    pending: Pending::Ready(reply),
+                    timer,
+                    _permit,
+                    _in_flight,
+                }) => {
+                    self.front += 1;
+                    let error_code = batch.add(reply);
+                    let answered = Answered {
+                        api_key,
+                        error_code,
+                        timer,
+                        _permit,
+                        _in_flight,
+                    };
+                    batch.answered.push(answered);
+                }
+                Some(slot) => {
+                    self.waiting.push_front(slot);
+                    break;
+                }
+                None => break,
+            }
+        }
+        batch
+    }
+}
+
+impl Batch {
+    fn add(&mut self, reply: Reply) -> i16 {
+        match reply {
+            Reply::Response(response) => {
+                let error_code = response.error_code();
+                self.chunks.append(&mut response.into_chunks());
+                error_code
+            }
+            Reply::None => 0,
+            Reply::Close(reason) => {
+                self.close = Some(reason);
+                0
+            }
+        }
+    }
+}
+
+/// Works on the oldest request if it is one that had to wait for that; none if it is not.
+async fn run_front(waiting: &mut VecDeque<Slot>) -> Option<Reply> {
+    match waiting.front_mut().map(|slot| &mut slot.pending) {
+        Some(Pending::Sequential(reply)) => Some(reply.await),
+        _ => None,
+    }
+}
+
+async fn write_chunks<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    mut chunks: VecDeque<Bytes>,
+    stall: Duration,
+) -> Result<()> {
+    while !chunks.is_empty() {
+        let write = poll_fn(|context| {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let used = chunks.len().min(SLICES_MAX);
+            for (slice, chunk) in slices.iter_mut().zip(&chunks) {
+                *slice = IoSlice::new(chunk);
+            }
+            Pin::new(&mut *writer).poll_write_vectored(context, &slices[..used])
+        });
+        let written = timeout(stall, write).await.map_err(|_| stalled())??;
+        if written == 0 {
+            return Err(ErrorKind::WriteZero.into());
+        }
+        advance(&mut chunks, written);
+    }
+    timeout(stall, writer.flush())
+        .await
+        .map_err(|_| stalled())?
+}
+
+fn stalled() -> Error {
+    Error::new(
+        ErrorKind::TimedOut,
+        "the client reads none of its responses",
+    )
+}
+
+/// Drops the first `written` bytes.
+fn advance(chunks: &mut VecDeque<Bytes>, mut written: usize) {
+    while let Some(chunk) = chunks.front_mut() {
+        if written < chunk.len() {
+            chunk.advance(written);
+            return;
+        }
+        written -= chunk.len();
+        chunks.pop_front();
+    }
+}

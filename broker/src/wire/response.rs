@@ -1,0 +1,100 @@
+//! A response as it goes to the socket: a chain of byte slices, length prefix and header included.
+
+use std::collections::VecDeque;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
+use kafka_protocol::protocol::Encodable;
+
+use super::WireError;
+
+/// A whole response frame: the four bytes of length, the response header and the body, as a chain
+/// of slices that are written one after the other and never joined.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseBytes {
+    chunks: VecDeque<Bytes>,
+    length: usize,
+    error_code: i16,
+}
+
+impl ResponseBytes {
+    /// A response made of `chunks`, the first of which begins with the length prefix.
+    pub fn from_chunks(chunks: impl IntoIterator<Item = Bytes>) -> Self {
+        let chunks: VecDeque<Bytes> = chunks
+            .into_iter()
+            .filter(|chunk| !chunk.is_empty())
+            .collect();
+        let length = chunks.iter().map(Bytes::len).sum();
+        Self {
+            chunks,
+            length,
+            error_code: 0,
+        }
+    }
+
+    /// The same response, counted in the metrics under this Kafka error code.
+    #[must_use]
+    pub fn with_error_code(mut self, error_code: i16) -> Self {
+        self.error_code = error_code;
+        self
+    }
+
+    /// The Kafka error code that the metrics count this response under; 0 is success.
+    pub fn error_code(&self) -> i16 {
+        self.error_code
+    }
+
+    /// The length of the frame in bytes, its length prefix included.
+    pub fn frame_bytes(&self) -> usize {
+        self.length
+    }
+
+    /// The slices in the order of writing.
+    pub fn into_chunks(self) -> VecDeque<Bytes> {
+        self.chunks
+    }
+}
+
+/// Encodes `body` as the response to a request of `api_key` in `version`, framed and with the
+/// response header of that version (always version 0 for ApiVersions, KIP-511).
+///
+/// # Errors
+/// If a value has no encoding in this version, or the frame would exceed 2 GiB.
+pub fn encode_response<T: Encodable>(
+    api_key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    body: &T,
+) -> Result<ResponseBytes, WireError> {
+    let failed = |reason: String| WireError::Encode {
+        api: format!("{api_key:?}"),
+        version,
+        reason,
+    };
+    let header_bytes = if api_key.response_header_version(version) >= 1 {
+        5
+    } else {
+        4
+    };
+    let body_bytes = body
+        .compute_size(version)
+        .map_err(|error| failed(error.to_string()))?;
+    let length = header_bytes + body_bytes;
+    let prefix = i32::try_from(length).map_err(|_| failed(format!("{length} bytes")))?;
+
+    let mut frame = BytesMut::with_capacity(4 + length);
+    frame.put_i32(prefix);
+    frame.put_i32(correlation_id);
+    if header_bytes == 5 {
+        frame.put_u8(0); // no tagged fields
+    }
+    body.encode(&mut frame, version)
+        .map_err(|error| failed(error.to_string()))?;
+    if frame.len() != 4 + length {
+        return Err(failed(format!(
+            "{} bytes where {length} were announced",
+            frame.len() - 4
+        )));
+    }
+    Ok(ResponseBytes::from_chunks([frame.freeze()]))
+}
