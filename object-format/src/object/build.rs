@@ -81,7 +81,8 @@ impl<T> ObjectBuilder<T> {
     /// Adds a batch at the end of its partition's run.
     ///
     /// `header` must be this batch's, with its CRC verified: the run's CRC is made from it, so
-    /// that a batch damaged in memory after that is found out when it is read.
+    /// that a batch damaged in memory after that is found out when it is read. A batch changed
+    /// since (by [`crate::batch::with_log_append_time`], say) has a new header.
     pub fn push(
         &mut self,
         topic_partition: TopicPartition,
