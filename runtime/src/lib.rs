@@ -3,12 +3,19 @@
 //! opens a store.
 
 pub mod clock;
+pub mod log_once;
+pub mod metric_definitions;
 pub mod rng;
 pub mod settings;
 pub mod shutdown;
 pub mod store;
+pub mod tasks;
+pub mod telemetry;
 
 pub use clock::{Clock, SharedClock, SimClock, SystemClock};
+pub use log_once::Trouble;
 pub use rng::Rng;
+pub use settings::{Resolved, Setting, Settings};
 pub use shutdown::{Reason, Shutdown};
 pub use store::{Duty, Store};
+pub use tasks::TaskGroup;

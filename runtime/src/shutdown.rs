@@ -82,15 +82,17 @@ impl Shutdown {
         Self::node(self.0.token.child_token(), self.0.drain, Some(self.clone()))
     }
 
-    /// Begins the end. Only the first call of this and its siblings counts.
+    /// Begins the end. Only the first call of this or [`Shutdown::begin_because`] counts.
     pub fn begin(&self) {
         self.begin_because(Reason::Requested);
     }
 
     /// As [`Shutdown::begin`], with the reason kept for [`Shutdown::reason`].
     pub fn begin_because(&self, reason: Reason) {
-        let _ = self.0.begun.set((reason, timer_now()));
-        self.0.token.cancel();
+        if !self.is_begun() {
+            let _ = self.0.begun.set((reason, timer_now()));
+            self.0.token.cancel();
+        }
     }
 
     /// Returns once the end has begun; at once if it has.

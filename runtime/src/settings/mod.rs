@@ -2,9 +2,11 @@
 //! command line into values that are known to be good.
 
 mod kind;
+mod markdown;
 mod resolve;
 
 pub use kind::Kind;
+pub use markdown::render_markdown;
 pub use resolve::{Origin, Problem, Resolved, SettingsError, Source};
 
 /// What the environment variables of settings begin with.
@@ -42,6 +44,21 @@ impl Setting {
         }
     }
 
+    /// A setting that is true or false.
+    pub const fn bool(name: &'static str, default: &'static str, doc: &'static str) -> Self {
+        Self::new(name, Kind::Bool, default, doc)
+    }
+
+    /// A setting of any text; empty means not set.
+    pub const fn text(name: &'static str, default: &'static str, doc: &'static str) -> Self {
+        Self::new(name, Kind::Text, default, doc)
+    }
+
+    /// A setting of texts separated by commas.
+    pub const fn list(name: &'static str, default: &'static str, doc: &'static str) -> Self {
+        Self::new(name, Kind::List, default, doc)
+    }
+
     /// The same setting with its value hidden wherever settings are shown.
     #[must_use]
     pub const fn secret(mut self) -> Self {
@@ -75,3 +92,6 @@ impl Settings {
         resolve::resolve(table, file, env.into_iter().collect(), flags)
     }
 }
+
+#[cfg(test)]
+mod tests;

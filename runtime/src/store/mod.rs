@@ -7,15 +7,22 @@
 //! which arrives here as `AlreadyExists` too, though neither may be stored in the end. Read the
 //! object back and compare, and take `NotFound` as "try again".
 
+pub mod decorators;
+pub mod errors;
 pub mod probe;
+pub mod retry;
+pub mod settings;
 pub mod url;
 
 mod open;
 mod options;
 
+pub use decorators::{FaultyStore, MeteredStore, Operation, StoreCounters, StoreMeter};
+pub use errors::{is_retryable, is_throttle, is_unreachable};
 pub use open::{StoreError, open, open_clients};
 pub use options::StoreOptions;
 pub use probe::{ProbeError, probe};
+pub use retry::{RetryPolicy, retry};
 
 use std::sync::Arc;
 

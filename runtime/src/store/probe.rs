@@ -4,6 +4,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt as _, PutMode, PutPayload};
 
 use super::Store;
+use super::errors::is_unreachable;
 use crate::rng::Rng;
 
 /// Why a store must not be used.
@@ -111,7 +112,7 @@ fn fault(doing: &'static str, error: Error) -> ProbeError {
         _ if says(&error, &["NoSuchBucket", "ContainerNotFound"]) => {
             ProbeError::NoSuchBucket(error)
         }
-        Error::Generic { .. } if is_transport(&error) => ProbeError::Unreachable(error),
+        Error::Generic { .. } if is_unreachable(&error) => ProbeError::Unreachable(error),
         _ => ProbeError::Failed {
             doing,
             source: error,
@@ -124,13 +125,5 @@ fn says(error: &Error, words: &[&str]) -> bool {
     words.iter().any(|word| text.contains(word))
 }
 
-fn is_transport(error: &Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = cause {
-        if current.is::<object_store::client::HttpError>() {
-            return true;
-        }
-        cause = current.source();
-    }
-    false
-}
+#[cfg(test)]
+mod tests;

@@ -162,7 +162,7 @@ mod tests {
             ("ftp://events", "\"ftp\" is not known"),
             ("s3:///prefix", "names no bucket"),
             ("s3://eve nts", "not a bucket's name"),
-            ("s3://events//x", "prefix is not usable"),
+            ("s3://events/a//x", "prefix is not usable"),
             ("s3://key:secret@events", "are settings"),
             ("s3://events?region=x", "are settings"),
             ("https://s3.example.com/events", "endpoint"),
