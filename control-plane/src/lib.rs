@@ -1,4 +1,5 @@
 //! The metadata plane: commands, the state machine they drive, the log that orders them, checkpoints.
 
+pub mod checkpoint;
 pub mod log;
 pub mod state;

@@ -18,7 +18,7 @@ mod tests;
 mod trim;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -108,6 +108,8 @@ struct Inner {
     /// Why this handle may never append again.
     stale: Mutex<Option<String>>,
     tail_probe: read::TailProbe,
+    /// Reads that found the next entry one after another: a sign of being far behind.
+    found_in_turn: AtomicU32,
 }
 
 impl BucketLog {
@@ -139,6 +141,7 @@ impl BucketLog {
             append_turn: tokio::sync::Mutex::new(()),
             stale: Mutex::new(None),
             tail_probe: read::TailProbe::default(),
+            found_in_turn: AtomicU32::new(0),
         };
         inner.find_tail().await?;
         Ok(Self(Arc::new(inner)))

@@ -56,8 +56,15 @@ impl Inner {
                 return Ok(found);
             }
         }
-        let entry = self.probe(first).await?;
-        Ok(entry.map(|entry| (first, entry)).into_iter().collect())
+        let Some(entry) = self.probe(first).await? else {
+            self.found_in_turn.store(0, Ordering::Relaxed);
+            return Ok(Vec::new());
+        };
+        if self.found_in_turn.fetch_add(1, Ordering::Relaxed) + 1 == PROBES_MAX {
+            self.found_in_turn.store(0, Ordering::Relaxed);
+            self.look_ahead(next(first)).await?;
+        }
+        Ok(vec![(first, entry)])
     }
 
     /// The stored entry at `at`, not yet known to be the log's.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use object_format::path;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use runtime::Rng;
@@ -101,13 +102,13 @@ impl Requests {
 
     /// Every entry after `after`, but for some of those added or deleted while this goes on.
     pub async fn list_once(&self, after: Position) -> Result<Listing, ReadError> {
-        let prefix = Path::from(keys::LOG);
+        let prefix = Path::from(path::LOG);
         let offset = keys::entry(after);
         self.repeat(&prefix, || async {
             let mut pages = self.store.list_with_offset(Some(&prefix), &offset);
             let mut listing = Listing::new();
             while let Some(meta) = self.within(pages.try_next()).await? {
-                if let Some(at) = keys::position(&meta.location) {
+                if let Some(at) = keys::entry_position(&meta.location) {
                     listing.insert(at, meta.last_modified.timestamp_millis());
                 }
             }
@@ -119,7 +120,7 @@ impl Requests {
     /// Position of the newest checkpoint, complete or not; 0 without one. A checkpoint, even one cut off while it was
     /// written, shows that the log reached its position.
     pub async fn newest_checkpoint(&self) -> Result<Position, ReadError> {
-        let prefix = Path::from(keys::CHECKPOINTS);
+        let prefix = Path::from(path::CHECKPOINT);
         let folders = self
             .repeat(&prefix, || {
                 self.within(self.store.list_with_delimiter(Some(&prefix)))
@@ -128,7 +129,7 @@ impl Requests {
             .common_prefixes;
         Ok(folders
             .iter()
-            .filter_map(keys::position)
+            .filter_map(keys::checkpoint_position)
             .max()
             .unwrap_or_default())
     }
@@ -144,7 +145,7 @@ impl Requests {
             match self.within(async { Ok(replies.next().await) }).await {
                 Ok(None) => return Ok(deleted),
                 Ok(Some(Ok(_) | Err(Error::NotFound { .. }))) => deleted += 1,
-                Ok(Some(Err(error))) | Err(error) => return Err(unavailable(keys::LOG, &error)),
+                Ok(Some(Err(error))) | Err(error) => return Err(unavailable(path::LOG, &error)),
             }
         }
     }

@@ -33,6 +33,10 @@ pub(super) struct StoreFaults {
     /// A write is carried out up to this much later; the answer never comes.
     pub put_late: f64,
     pub late_max: Duration,
+    /// A write is refused for want of permission.
+    pub put_refused: f64,
+    /// A write is answered as if something were there, as S3 answers two writes in flight at once.
+    pub put_conflict: f64,
     /// A read or listing is answered by a server error.
     pub read_failed: f64,
 }
@@ -52,6 +56,14 @@ impl Bucket {
         self.written.lock().insert(at.clone(), self.clock.wall_ms());
         Ok(result)
     }
+
+    fn stamp(&self, mut meta: ObjectMeta) -> ObjectMeta {
+        if let Some(written) = self.written.lock().get(&meta.location) {
+            let since = Duration::from_millis(u64::try_from(*written).unwrap());
+            meta.last_modified = (std::time::UNIX_EPOCH + since).into();
+        }
+        meta
+    }
 }
 
 /// One client of a bucket.
@@ -63,12 +75,12 @@ pub(super) struct Client {
     /// Each request takes between half and one and a half times this.
     pub latency: Mutex<Duration>,
     /// How often each kind of request was made.
-    pub requests: Mutex<BTreeMap<&'static str, u64>>,
+    requests: Mutex<BTreeMap<&'static str, u64>>,
     /// Runs once, when a write has been asked for and not yet carried out.
-    pub before_put: Mutex<Option<BoxHook>>,
+    before_put: Mutex<Option<BoxHook>>,
 }
 
-pub(super) struct BoxHook(pub futures::future::BoxFuture<'static, ()>);
+struct BoxHook(futures::future::BoxFuture<'static, ()>);
 
 impl fmt::Debug for BoxHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,17 +110,14 @@ impl Client {
         }
     }
 
+    /// Lets something happen once a write has been asked for and before it is carried out.
+    pub fn before_next_put(&self, hook: impl Future<Output = ()> + Send + 'static) {
+        *self.before_put.lock() = Some(BoxHook(Box::pin(hook)));
+    }
+
     /// How often `kind` was asked for since the last call.
     pub fn take_count(&self, kind: &'static str) -> u64 {
         self.requests.lock().remove(kind).unwrap_or(0)
-    }
-
-    fn stamp(&self, mut meta: ObjectMeta) -> ObjectMeta {
-        if let Some(written) = self.bucket.written.lock().get(&meta.location) {
-            meta.last_modified = std::time::UNIX_EPOCH.into();
-            meta.last_modified += Duration::from_millis(u64::try_from(*written).unwrap());
-        }
-        meta
     }
 }
 
@@ -134,6 +143,19 @@ impl ObjectStore for Client {
         let faults = self.faults.lock().clone();
         if self.rng.chance(faults.put_lost) {
             return Err(server_error());
+        }
+        let path = location.to_string();
+        if self.rng.chance(faults.put_refused) {
+            return Err(Error::PermissionDenied {
+                path,
+                source: "test".into(),
+            });
+        }
+        if self.rng.chance(faults.put_conflict) {
+            return Err(Error::AlreadyExists {
+                path,
+                source: "409".into(),
+            });
         }
         if self.rng.chance(faults.put_late) {
             let late = self.rng.jitter(faults.late_max);
@@ -178,23 +200,10 @@ impl ObjectStore for Client {
         if self.rng.chance(self.faults.lock().read_failed) {
             return futures::stream::iter([Err(server_error())]).boxed();
         }
-        // All at once: stamping borrows this client, which the stream must not.
-        let listed = self
-            .bucket
-            .inner
-            .list(prefix)
-            .map(Some)
-            .chain(futures::stream::iter([None]));
         let bucket = Arc::clone(&self.bucket);
-        let stamp = Self {
-            bucket,
-            ..Self::quiet(&self.bucket)
-        };
+        let listed = self.bucket.inner.list(prefix);
         listed
-            .filter_map(move |meta| {
-                let stamped = meta.map(|meta| meta.map(|meta| stamp.stamp(meta)));
-                async move { stamped }
-            })
+            .map(move |meta| meta.map(|meta| bucket.stamp(meta)))
             .boxed()
     }
 
@@ -222,6 +231,7 @@ impl Client {
 }
 
 /// A bucket with a log in it, and one clock for the bucket and each process.
+#[derive(Debug)]
 pub(super) struct BucketSite {
     bucket: Arc<Bucket>,
     rng: Rng,
@@ -282,6 +292,12 @@ impl BucketSite {
         Arc::new(BucketLog::open(store, clock, rng, options).await.unwrap())
     }
 
+    /// A suspension of `process`, as long as `time`, for the bucket and for it.
+    pub fn suspend(&self, process: &SimClock, time: Duration) {
+        self.bucket.clock.suspend(time);
+        process.suspend(time);
+    }
+
     pub async fn raw(&self, at: Position) -> Option<Bytes> {
         let got = self.bucket.inner.get(&keys::entry(at)).await;
         Some(got.ok()?.bytes().await.unwrap())
@@ -310,6 +326,8 @@ impl Site for BucketSite {
             put_lost: 0.3,
             put_kept: 0.3,
             put_late: 0.1,
+            put_conflict: 0.1,
+            put_refused: 0.05,
             late_max: Duration::from_secs(20),
             read_failed: 0.3,
         };
@@ -321,7 +339,7 @@ impl Site for BucketSite {
     }
 
     async fn checkpoint(&self, at: Position) {
-        let manifest = keys::checkpoint(at).join("manifest");
+        let manifest = Path::from(object_format::path::checkpoint_file(at.0, "manifest"));
         self.bucket
             .put(&manifest, "{}".into(), PutOptions::default())
             .await
