@@ -252,4 +252,35 @@ mod tests {
         assert_eq!(shutdown.reason(), Some(Reason::Signal("SIGTERM")));
         watching.abort();
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_second_signal_ends_the_process_on_the_spot() {
+        let this = std::env::current_exe().unwrap();
+        let status = std::process::Command::new(this)
+            .args(["--exact", "shutdown::tests::signalled_twice", "--ignored"])
+            .env("SIGNALLED_TWICE", "1")
+            .output()
+            .unwrap()
+            .status;
+        assert_eq!(status.code(), Some(128 + 15));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    #[ignore = "ends its process; run in one of its own by the test before"]
+    async fn signalled_twice() {
+        if std::env::var_os("SIGNALLED_TWICE").is_none() {
+            return;
+        }
+        let shutdown = Shutdown::default();
+        tokio::spawn(signals(&shutdown).unwrap());
+        let signal = || {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)
+        };
+        signal().unwrap();
+        shutdown.begun().await;
+        signal().unwrap();
+        std::future::pending::<()>().await;
+    }
 }

@@ -3,11 +3,13 @@
 
 mod kind;
 mod markdown;
+mod problem;
 mod resolve;
 
 pub use kind::Kind;
 pub use markdown::render_markdown;
-pub use resolve::{Origin, Problem, Resolved, SettingsError, Source};
+pub use problem::{Origin, Problem, SettingsError};
+pub use resolve::{Resolved, Source};
 
 /// What the environment variables of settings begin with.
 pub const ENV_PREFIX: &str = "MILLRACE_";

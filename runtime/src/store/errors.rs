@@ -88,7 +88,8 @@ mod tests {
 
     fn answered(status: &str) -> Error {
         generic(&format!(
-            "Error performing PUT http://x/y in 2ms - Server returned non-2xx status code: {status}: "
+            "Error performing PUT http://x/y in 2ms - Server returned non-2xx status code: \
+             {status}: "
         ))
     }
 

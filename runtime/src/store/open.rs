@@ -161,10 +161,10 @@ fn open_s3(
         .or_else(|| from_env(AmazonS3ConfigKey::S3Endpoint))
         .or_else(|| from_env(AmazonS3ConfigKey::Endpoint));
     let virtual_hosted =
-        from_env(AmazonS3ConfigKey::VirtualHostedStyleRequest).is_some_and(|value| value == "true");
+        from_env(AmazonS3ConfigKey::VirtualHostedStyleRequest).is_some_and(|value| is_true(&value));
     let allow_http = options.allow_http
         || from_env(AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp))
-            .is_some_and(|value| value == "true");
+            .is_some_and(|value| is_true(&value));
 
     let mut trusted = true;
     if let Some(endpoint) = &endpoint {
@@ -252,15 +252,27 @@ fn retry_config(options: &StoreOptions) -> RetryConfig {
 
 /// Set one by one, because a whole `ClientOptions` would wipe out what the environment says, such
 /// as a proxy.
-fn client_config(options: &StoreOptions) -> [(ClientConfigKey, String); 2] {
+fn client_config(options: &StoreOptions) -> Vec<(ClientConfigKey, String)> {
     let millis = |time: Duration| format!("{}ms", time.as_millis());
-    [
+    let mut config = vec![
         (ClientConfigKey::Timeout, millis(options.request_timeout)),
         (
             ClientConfigKey::ConnectTimeout,
             millis(options.connect_timeout),
         ),
-    ]
+    ];
+    if options.allow_http {
+        config.push((ClientConfigKey::AllowHttp, "true".to_string()));
+    }
+    config
+}
+
+/// As the client itself reads a yes from the environment.
+fn is_true(value: &str) -> bool {
+    matches!(
+        value.to_ascii_lowercase().as_str(),
+        "1" | "true" | "on" | "yes" | "y"
+    )
 }
 
 #[cfg(test)]

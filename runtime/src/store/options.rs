@@ -19,8 +19,8 @@ pub struct StoreOptions {
     pub secret_access_key: Option<String>,
     /// Permit plain HTTP to other machines. It always is permitted to this machine (loopback).
     pub allow_http: bool,
-    /// S3 only: leave the body out of the signature, which spares hashing every byte (8 MiB: 70 ms).
-    /// Every run carries a CRC32C of ours. Default: yes over TLS or to this machine, else no.
+    /// S3 only: leave the body out of the signature, which spares hashing every byte (70 ms for
+    /// 8 MiB). Every run carries a CRC32C of ours. Default: yes over TLS or to this machine.
     pub unsigned_payload: Option<bool>,
     /// S3 only: delete up to 1,000 objects in a request. Default: only on AWS itself (no endpoint
     /// set), because not every other server knows the request; the price elsewhere is a request

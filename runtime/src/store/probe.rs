@@ -16,6 +16,12 @@ pub enum ProbeError {
     /// It answered and refused.
     #[error("the store denies access: {0}; the key needs to get, put, list and delete objects")]
     AccessDenied(#[source] Error),
+    /// No key was given, and the machine has no role to fetch one for.
+    #[error(
+        "no credentials for the store were found: {0}; give an access key and its secret, by \
+         setting or in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+    )]
+    NoCredentials(#[source] Error),
     /// It answered, and has no such bucket.
     #[error("there is no such bucket: {0}; create it first")]
     NoSuchBucket(#[source] Error),
@@ -104,6 +110,10 @@ async fn create(store: &Store, key: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 fn fault(doing: &'static str, error: Error) -> ProbeError {
     match &error {
+        // Where clients without a key ask for the role of the machine they are on.
+        _ if says(&error, &["169.254.169.254", "169.254.170.2"]) => {
+            ProbeError::NoCredentials(error)
+        }
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
             ProbeError::AccessDenied(error)
         }

@@ -114,6 +114,20 @@ async fn what_a_server_answers_is_told_apart() {
     }
 }
 
+#[test]
+fn a_failed_search_for_a_key_is_told_as_such() {
+    let source = "Error performing PUT http://169.254.169.254/latest/api/token in 1ms - refused";
+    let error = fault(
+        "creating the probe",
+        Error::Generic {
+            store: "S3",
+            source: source.into(),
+        },
+    );
+    assert!(matches!(error, ProbeError::NoCredentials(_)), "{error:?}");
+    assert!(error.to_string().contains("AWS_ACCESS_KEY_ID"), "{error}");
+}
+
 /// The wording of the client that `errors` reads is guarded here.
 #[tokio::test]
 async fn real_answers_are_recognised_as_throttling_or_failure() {
