@@ -226,16 +226,21 @@ impl CheckpointStore {
             }
             Some(Ok(manifest)) => manifest,
         };
-        let gets = manifest.chunks.iter().enumerate().map(|(number, chunk)| {
-            let path = chunk_path(position, number, chunk);
-            async move { self.get(&path).await.map(|bytes| (path, chunk, bytes)) }
-        });
+        let gets = manifest
+            .chunks
+            .iter()
+            .cloned()
+            .enumerate()
+            .map(|(number, chunk)| {
+                let path = chunk_path(position, number, &chunk);
+                async move { self.get(&path).await.map(|bytes| (path, chunk, bytes)) }
+            });
         let mut gets = futures::stream::iter(gets).buffered(PARALLEL);
         let mut state = BytesMut::new();
         while let Some((path, chunk, bytes)) = gets.try_next().await? {
             match bytes {
                 None => return damaged(&path, "missing"),
-                Some(bytes) if Chunk::of(&bytes) != *chunk => {
+                Some(bytes) if Chunk::of(&bytes) != chunk => {
                     return damaged(&path, "damaged: its checksum does not match");
                 }
                 Some(bytes) => state.extend_from_slice(&bytes),

@@ -24,7 +24,10 @@ pub struct CheckpointOptions {
 
 impl Default for CheckpointOptions {
     fn default() -> Self {
-        Self { entries: 1_000, interval: Duration::from_secs(10) }
+        Self {
+            entries: 1_000,
+            interval: Duration::from_secs(10),
+        }
     }
 }
 
@@ -40,16 +43,23 @@ pub struct CheckpointDuty {
 impl CheckpointDuty {
     /// The duty of `session`'s process.
     pub fn new(session: Session, options: CheckpointOptions) -> Self {
-        Self { session, options, previous: None }
+        Self {
+            session,
+            options,
+            previous: None,
+        }
     }
 
     /// Looks after checkpoints until `shutdown` begins.
     pub async fn run(mut self, shutdown: Shutdown) {
-        let parts = self.session.replica().0.parts.clone();
-        let mut trouble = Trouble::new("writing a metadata checkpoint", parts.clock.clone());
+        let parts = self.session.replica().parts().clone();
+        let trouble = Trouble::new("writing a metadata checkpoint", parts.clock.clone());
         loop {
             let pause = parts.rng.jitter(self.options.interval);
-            if shutdown.unless_begun(tokio::time::sleep(pause)).await.is_none()
+            if shutdown
+                .unless_begun(tokio::time::sleep(pause))
+                .await
+                .is_none()
                 || self.session.replica().failure().is_some()
             {
                 return;
@@ -67,7 +77,10 @@ impl CheckpointDuty {
         if position.0.saturating_sub(covered.0) < self.options.entries.max(1) {
             return Ok(None);
         }
-        let lease = self.session.submit(AcquireLease { name: LEASE.into() }).await;
+        let lease = self
+            .session
+            .submit(AcquireLease { name: LEASE.into() })
+            .await;
         if lease.map_err(|e| e.to_string())?.is_err() {
             return Ok(None);
         }
@@ -77,14 +90,24 @@ impl CheckpointDuty {
             replica.read(|s| (s.position(), s.digest(), s.metadata_version(), s.to_bytes()))
         });
         let (position, digest, version, bytes) = copied.await.map_err(|e| e.to_string())?;
-        let parts = &self.session.replica().0.parts;
-        let written = parts.checkpoints.write(position, bytes.into(), digest, version).await;
+        let parts = self.session.replica().parts();
+        let written = parts
+            .checkpoints
+            .write(position, bytes.into(), digest, version)
+            .await;
         written.map_err(|e| e.to_string())?;
-        let report = self.session.submit(ReportCheckpoint { position, digest }).await;
+        let report = self
+            .session
+            .submit(ReportCheckpoint { position, digest })
+            .await;
         report.map_err(|e| e.to_string())?;
         if let Some(previous) = self.previous.replace(position) {
             parts.log.trim(previous).await.map_err(|e| e.to_string())?;
-            parts.checkpoints.keep_newest(CHECKPOINTS_KEPT).await.map_err(|e| e.to_string())?;
+            parts
+                .checkpoints
+                .keep_newest(CHECKPOINTS_KEPT)
+                .await
+                .map_err(|e| e.to_string())?;
         }
         tracing::debug!(%position, "wrote a metadata checkpoint");
         Ok(Some(position))

@@ -23,21 +23,31 @@ pub struct LivenessOptions {
 
 impl Default for LivenessOptions {
     fn default() -> Self {
-        Self { heartbeat: Duration::from_secs(3), session_timeout: Duration::from_secs(18) }
+        Self {
+            heartbeat: Duration::from_secs(3),
+            session_timeout: Duration::from_secs(18),
+        }
     }
 }
 
 /// Keeps `session` alive and expires silent others, until `shutdown` begins; then says that it drains.
 pub async fn keep_alive(session: Session, options: LivenessOptions, shutdown: Shutdown) {
-    let mut watcher = Watcher { heard: HashMap::new(), own_heard: None };
-    let clock = session.replica.0.parts.clock.clone();
+    let mut watcher = Watcher {
+        heard: HashMap::new(),
+        own_heard: None,
+    };
+    let clock = session.replica().parts().clock.clone();
     let tick = (options.heartbeat / 3).max(Duration::from_millis(10));
     loop {
-        let pause = session.replica.0.parts.rng.jitter(tick);
-        if shutdown.unless_begun(tokio::time::sleep(pause)).await.is_none() {
+        let pause = session.replica().parts().rng.jitter(tick);
+        if shutdown
+            .unless_begun(tokio::time::sleep(pause))
+            .await
+            .is_none()
+        {
             break;
         }
-        if session.replica.failure().is_some() {
+        if session.replica().failure().is_some() {
             return;
         }
         let due = watcher.look(&session, clock.monotonic(), options);
@@ -59,7 +69,7 @@ pub async fn keep_alive(session: Session, options: LivenessOptions, shutdown: Sh
 impl Session {
     /// Leaves the cluster; nothing can be submitted after it.
     pub async fn leave(&self) -> Result<(), SubmitError> {
-        *self.replica.0.own.write() = None;
+        *self.replica().0.own.write() = None;
         self.submit(DeregisterAgent {}).await
     }
 }
@@ -79,9 +89,10 @@ struct Due {
 impl Watcher {
     /// Notes what was heard since the last look, and says what is to be done at `now`.
     fn look(&mut self, session: &Session, now: Duration, options: LivenessOptions) -> Due {
-        let entries: Vec<_> =
-            session.replica.read(|s| s.agents().map(|(epoch, a)| (epoch, a.entry_last)).collect());
-        self.judge(session.epoch, &entries, now, options)
+        let entries: Vec<_> = session
+            .replica()
+            .read(|s| s.agents().map(|(epoch, a)| (epoch, a.entry_last)).collect());
+        self.judge(session.epoch(), &entries, now, options)
     }
 
     fn judge(
@@ -92,7 +103,8 @@ impl Watcher {
         options: LivenessOptions,
     ) -> Due {
         let mut due = Due::default();
-        self.heard.retain(|epoch, _| entries.iter().any(|(e, _)| e == epoch));
+        self.heard
+            .retain(|epoch, _| entries.iter().any(|(e, _)| e == epoch));
         for &(agent, entry_last) in entries {
             let heard = if agent == own {
                 self.own_heard.get_or_insert((entry_last, now))
@@ -106,7 +118,10 @@ impl Watcher {
             if agent == own {
                 due.heartbeat = silent >= options.heartbeat;
             } else if silent >= options.session_timeout {
-                due.expiries.push(ExpireAgent { agent, entry_last_seen: entry_last });
+                due.expiries.push(ExpireAgent {
+                    agent,
+                    entry_last_seen: entry_last,
+                });
             }
         }
         due
@@ -124,7 +139,10 @@ mod tests {
             session_timeout: Duration::from_secs(10),
         };
         let (own, quiet, busy) = (AgentEpoch(1), AgentEpoch(2), AgentEpoch(3));
-        let mut watcher = Watcher { heard: HashMap::new(), own_heard: None };
+        let mut watcher = Watcher {
+            heard: HashMap::new(),
+            own_heard: None,
+        };
         let mut expired = Vec::new();
         for second in 0..=10 {
             let entries = [(own, 1), (quiet, 7), (busy, second)];
@@ -132,6 +150,12 @@ mod tests {
             assert_eq!(due.heartbeat, second >= 3, "at {second} s");
             expired.extend(due.expiries);
         }
-        assert_eq!(expired, [ExpireAgent { agent: quiet, entry_last_seen: 7 }]);
+        assert_eq!(
+            expired,
+            [ExpireAgent {
+                agent: quiet,
+                entry_last_seen: 7
+            }]
+        );
     }
 }

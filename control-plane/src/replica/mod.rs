@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use object_format::{AgentEpoch, TopicPartition};
 use parking_lot::{Mutex, RwLock};
-use runtime::{Rng, SharedClock, Shutdown};
+use runtime::{Rng, SharedClock, Shutdown, Trouble};
 use tokio::sync::{oneshot, watch};
 
 pub use checkpoint_duty::{CheckpointDuty, CheckpointOptions};
@@ -83,7 +83,9 @@ struct Inner {
 
 impl std::fmt::Debug for Replica {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replica").field("position", &self.position()).finish_non_exhaustive()
+        f.debug_struct("Replica")
+            .field("position", &self.position())
+            .finish_non_exhaustive()
     }
 }
 
@@ -132,6 +134,10 @@ impl Replica {
         *self.0.applied.borrow()
     }
 
+    pub(crate) fn parts(&self) -> &ReplicaParts {
+        &self.0.parts
+    }
+
     /// The log this replica follows.
     pub fn log(&self) -> &Arc<dyn MetadataLog> {
         &self.0.parts.log
@@ -177,9 +183,14 @@ impl Replica {
     /// Returns once the replica has stopped.
     pub async fn failed(&self) -> Failure {
         let mut failed = self.0.failure.subscribe();
-        match failed.wait_for(Option::is_some).await {
-            Ok(failure) => failure.clone().unwrap_or(Failure::Diverged { at: Position(0) }),
-            Err(_) => std::future::pending().await,
+        let stopped = failed
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|why| why.clone());
+        match stopped {
+            Some(failure) => failure,
+            None => std::future::pending().await,
         }
     }
 
@@ -197,7 +208,7 @@ impl Replica {
     }
 
     async fn follow(&self) {
-        let mut trouble = runtime::Trouble::new("reading the metadata log", self.0.parts.clock.clone());
+        let trouble = Trouble::new("reading the metadata log", self.0.parts.clock.clone());
         let mut pause = RETRY_PAUSE;
         while self.failure().is_none() {
             let step = match self.catch_up().await {
@@ -242,9 +253,13 @@ impl Replica {
         let unavailable = |why: String| ReadError::Unavailable(why);
         let loaded = load(&self.0.parts.checkpoints).await;
         let state = loaded.map_err(|e| unavailable(e.to_string()))?;
-        let state = state.filter(|s| s.position() > self.position()).ok_or_else(|| {
-            unavailable(format!("the log begins at {first_kept} and no checkpoint reaches it"))
-        })?;
+        let state = state
+            .filter(|s| s.position() > self.position())
+            .ok_or_else(|| {
+                unavailable(format!(
+                    "the log begins at {first_kept} and no checkpoint reaches it"
+                ))
+            })?;
         let at = state.position();
         *self.0.state.write() = state;
         self.0.digests.lock().clear();
@@ -264,7 +279,9 @@ impl Replica {
             }
         }
         self.0.applied.send_replace(at);
-        let waiter = applied.author.and_then(|author| self.0.waiting.lock().remove(&author));
+        let waiter = applied
+            .author
+            .and_then(|author| self.0.waiting.lock().remove(&author));
         if let Some(waiter) = waiter {
             let _ = waiter.send(applied.verdict);
         }
@@ -279,16 +296,22 @@ impl Replica {
         }
         digests.push_back((at, digest));
         let Some(reported) = reported else { return };
-        let own = digests.binary_search_by_key(&reported.position, |d| d.0).map(|i| digests[i].1);
+        let own = digests
+            .binary_search_by_key(&reported.position, |d| d.0)
+            .map(|i| digests[i].1);
         if own.is_ok_and(|own| own != reported.digest) {
             drop(digests);
-            self.fail(Failure::Diverged { at: reported.position });
+            self.fail(Failure::Diverged {
+                at: reported.position,
+            });
         }
     }
 
     /// Stops this replica once its own registration is gone (I7).
     fn check_own_epoch(&self) {
-        let Some(own) = *self.0.own.read() else { return };
+        let Some(own) = *self.0.own.read() else {
+            return;
+        };
         if self.read(|s| s.agent(own).is_none()) {
             self.fail(Failure::Fenced { epoch: own });
         }
@@ -297,13 +320,19 @@ impl Replica {
 
 /// The state of the newest checkpoint, if there is any.
 async fn load(checkpoints: &CheckpointStore) -> Result<Option<State>, OpenError> {
-    let newest = checkpoints.newest().await.map_err(|e| OpenError::Checkpoint(e.to_string()))?;
-    let Some(newest) = newest else { return Ok(None) };
+    let newest = checkpoints
+        .newest()
+        .await
+        .map_err(|e| OpenError::Checkpoint(e.to_string()))?;
+    let Some(newest) = newest else {
+        return Ok(None);
+    };
     if newest.metadata_version > crate::state::METADATA_VERSION_MAX {
         let newer = crate::state::EntryError::NewerVersion(newest.metadata_version);
         return Err(Failure::NewerVersion(newer.to_string()).into());
     }
-    let state = State::from_bytes(&newest.state).map_err(|e| OpenError::Checkpoint(e.to_string()))?;
+    let state =
+        State::from_bytes(&newest.state).map_err(|e| OpenError::Checkpoint(e.to_string()))?;
     Ok(Some(state))
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use object_format::AgentEpoch;
 use runtime::{Shutdown, Trouble};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Failure, Replica, outcomes};
-use crate::log::AppendError;
+use crate::log::{AppendError, Position};
 use crate::state::{
     AgentRejection, Command, Entry, METADATA_VERSION_MAX, Outcome, RegisterAgent, Submit, Verdict,
 };
@@ -56,11 +56,14 @@ pub struct Session {
     epoch: AgentEpoch,
     node_id: i32,
     queue: mpsc::Sender<Job>,
+    appended: watch::Receiver<Position>,
 }
 
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Job").field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Job")
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,8 +84,16 @@ impl Replica {
         };
         let verdict = self.expect(&entry);
         let bytes = entry.encode(self.read(|s| s.metadata_version()));
-        shutdown.unless_begun(self.append(bytes)).await.ok_or(SubmitError::ShuttingDown)?;
-        let said = verdict.await.ok().and_then(outcomes).and_then(|mut o| o.pop());
+        let at = shutdown
+            .unless_begun(self.append(bytes))
+            .await
+            .ok_or(SubmitError::ShuttingDown)?;
+        let (newest, appended) = watch::channel(at.unwrap_or_default());
+        let said = verdict
+            .await
+            .ok()
+            .and_then(outcomes)
+            .and_then(|mut o| o.pop());
         let registered = match said.and_then(RegisterAgent::outcome) {
             Some(registered) => registered?,
             None => return Err(self.failure().map_or(SubmitError::ShuttingDown, Into::into)),
@@ -90,7 +101,13 @@ impl Replica {
         *self.0.own.write() = Some(registered.epoch);
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let epoch = registered.epoch;
-        let appender = Appender { replica: self.clone(), epoch, sequence: 0, held: None };
+        let appender = Appender {
+            replica: self.clone(),
+            epoch,
+            sequence: 0,
+            held: None,
+            newest,
+        };
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -98,26 +115,35 @@ impl Replica {
                 () = shutdown.drain_over() => {}
             }
         });
-        Ok(Session { replica: self.clone(), epoch, node_id: registered.node_id, queue })
+        Ok(Session {
+            replica: self.clone(),
+            epoch,
+            node_id: registered.node_id,
+            queue,
+            appended,
+        })
     }
 
     /// Notes that somebody waits for the verdict on `entry`.
     fn expect(&self, entry: &Entry) -> oneshot::Receiver<Verdict> {
         let (waiter, verdict) = oneshot::channel();
-        self.0.waiting.lock().insert((entry.writer, entry.sequence), waiter);
+        self.0
+            .waiting
+            .lock()
+            .insert((entry.writer, entry.sequence), waiter);
         verdict
     }
 
     /// Appends, again and again if it must, until the log has the entry or this replica has stopped. A repeated entry
-    /// has no second effect (I8).
-    async fn append(&self, entry: Bytes) {
-        let mut trouble = Trouble::new("appending to the metadata log", self.0.parts.clock.clone());
+    /// has no second effect (I8). Gives the entry's position.
+    async fn append(&self, entry: Bytes) -> Option<Position> {
+        let trouble = Trouble::new("appending to the metadata log", self.0.parts.clock.clone());
         let mut pause = RETRY_PAUSE;
         while self.failure().is_none() {
             match self.0.parts.log.append(entry.clone()).await {
-                Ok(_) => {
+                Ok(at) => {
                     trouble.over();
-                    return;
+                    return Some(at);
                 }
                 Err(AppendError::Stale(why)) => self.fail(Failure::Stale(why)),
                 Err(error @ (AppendError::Rejected(_) | AppendError::MaybeAppended(_))) => {
@@ -127,6 +153,7 @@ impl Replica {
                 }
             }
         }
+        None
     }
 }
 
@@ -144,6 +171,11 @@ impl Session {
     /// This process's broker id.
     pub fn node_id(&self) -> i32 {
         self.node_id
+    }
+
+    /// Position of this process's newest entry, watched.
+    pub fn appended(&self) -> watch::Receiver<Position> {
+        self.appended.clone()
     }
 
     /// Appends a command and gives what applying it says. Commands submitted one after the other are applied in that
@@ -165,9 +197,20 @@ impl Session {
             return Err(SubmitError::TooLarge(bytes));
         }
         let (reply, outcome) = oneshot::channel();
-        let sent = self.queue.send(Job { command, bytes, reply }).await;
+        let sent = self
+            .queue
+            .send(Job {
+                command,
+                bytes,
+                reply,
+            })
+            .await;
         let replica = self.replica.clone();
-        let gone = move || replica.failure().map_or(SubmitError::ShuttingDown, Into::into);
+        let gone = move || {
+            replica
+                .failure()
+                .map_or(SubmitError::ShuttingDown, Into::into)
+        };
         sent.map_err(|_| gone())?;
         let outcome = async move { outcome.await.ok().and_then(C::outcome).ok_or_else(gone) };
         Ok(outcome)
@@ -180,23 +223,33 @@ struct Appender {
     epoch: AgentEpoch,
     sequence: u64,
     held: Option<Job>,
+    newest: watch::Sender<Position>,
 }
 
 impl Appender {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(batch) = self.gather(&mut jobs).await {
-            let (commands, replies): (Vec<_>, Vec<_>) =
-                batch.into_iter().map(|job| (job.command, job.reply)).unzip();
+            let (commands, replies): (Vec<_>, Vec<_>) = batch
+                .into_iter()
+                .map(|job| (job.command, job.reply))
+                .unzip();
             self.sequence += 1;
             let time_ms = self.replica.0.parts.clock.wall_ms();
-            let entry =
-                Entry { writer: self.epoch, sequence: self.sequence, time_ms, commands };
-            let version = self.replica.read(|s| s.metadata_version()).min(METADATA_VERSION_MAX);
+            let entry = Entry {
+                writer: self.epoch,
+                sequence: self.sequence,
+                time_ms,
+                commands,
+            };
+            let version = self
+                .replica
+                .read(|s| s.metadata_version())
+                .min(METADATA_VERSION_MAX);
             let verdict = self.replica.expect(&entry);
-            self.replica.append(entry.encode(version)).await;
-            if self.replica.failure().is_some() {
+            let Some(at) = self.replica.append(entry.encode(version)).await else {
                 return;
-            }
+            };
+            self.newest.send_replace(at);
             tokio::spawn(answer(verdict, replies));
         }
     }
@@ -234,4 +287,3 @@ async fn answer(verdict: oneshot::Receiver<Verdict>, replies: Vec<oneshot::Sende
         let _ = reply.send(outcome);
     }
 }
-

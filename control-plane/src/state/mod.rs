@@ -49,7 +49,7 @@ pub use partitions::{
 pub use producers::{AllocateProducerId, ProducerState};
 pub use topics::{
     AlterConfigs, ConfigResource, CreatePartitions, CreateTopic, DeleteTopic, PARTITIONS_MAX,
-    Topic, TopicRejection,
+    Topic, TopicRejection, is_legal_topic_name,
 };
 pub use upkeep::{RaiseMetadataVersion, ReportCheckpoint, VersionRejection};
 

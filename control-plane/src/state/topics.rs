@@ -48,7 +48,8 @@ pub enum TopicRejection {
     Unknown,
 }
 
-fn is_legal(name: &str) -> bool {
+/// Kafka's rules for topic names.
+pub fn is_legal_topic_name(name: &str) -> bool {
     let chars = name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
@@ -75,7 +76,7 @@ impl CreateTopic {
         by: Context,
         _: &mut Vec<TopicPartition>,
     ) -> Result<(), TopicRejection> {
-        if !is_legal(&self.name) {
+        if !is_legal_topic_name(&self.name) {
             return Err(TopicRejection::BadName);
         }
         if state.topic_names.contains_key(&self.name) {
