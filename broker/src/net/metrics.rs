@@ -9,6 +9,7 @@ use crate::metric_definitions::{
     CONNECTIONS, CONNECTIONS_REFUSED, NETWORK_BYTES_IN, NETWORK_BYTES_OUT, REQUEST_SECONDS,
     REQUESTS,
 };
+use crate::wire::api_name;
 
 /// One more than the highest API key.
 const API_KEYS: usize = 93;
@@ -63,11 +64,11 @@ impl ServerMetrics {
 
     /// Counts an answered request.
     pub(super) fn answered(&self, api_key: ApiKey, _timer: &RequestTimer, error_code: i16) {
-        let name = || format!("{api_key:?}");
+        let name = api_name(api_key);
         if let Some(cell) = self.apis.get(api_key as usize) {
             let api = cell.get_or_init(|| ApiMetrics {
-                answered: counter!(REQUESTS, "api" => name(), "error" => "0"),
-                seconds: histogram!(REQUEST_SECONDS, "api" => name()),
+                answered: counter!(REQUESTS, "api" => name, "error" => "0"),
+                seconds: histogram!(REQUEST_SECONDS, "api" => name),
             });
             let _ = &api.seconds;
             if error_code == 0 {
@@ -75,7 +76,7 @@ impl ServerMetrics {
                 return;
             }
         }
-        counter!(REQUESTS, "api" => name(), "error" => error_code.to_string()).increment(1);
+        counter!(REQUESTS, "api" => name, "error" => error_code.to_string()).increment(1);
     }
 }
 

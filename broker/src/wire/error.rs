@@ -34,7 +34,7 @@ pub enum WireError {
     #[error("{api} has no version {version} here")]
     UnsupportedVersion {
         /// The API's name.
-        api: String,
+        api: &'static str,
         /// The version asked for.
         version: i16,
     },
@@ -42,7 +42,7 @@ pub enum WireError {
     #[error("cannot decode {api} version {version}: {reason}")]
     Decode {
         /// The API's name.
-        api: String,
+        api: &'static str,
         /// The version of the request.
         version: i16,
         /// The crate's own words.
@@ -52,7 +52,7 @@ pub enum WireError {
     #[error("cannot encode the response to {api} version {version}: {reason}")]
     Encode {
         /// The API's name.
-        api: String,
+        api: &'static str,
         /// The version of the response.
         version: i16,
         /// The crate's own words.

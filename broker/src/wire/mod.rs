@@ -8,7 +8,8 @@ mod error;
 mod reader;
 mod request;
 mod response;
+mod shape;
 
 pub use error::WireError;
-pub use request::{Request, decode_request};
+pub use request::{Request, api_name, decode_request};
 pub use response::{ResponseBytes, encode_response};

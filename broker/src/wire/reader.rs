@@ -19,6 +19,11 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// How many bytes are left.
+    pub(super) fn remaining(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
     /// Passes over `length` bytes and returns them.
     pub(super) fn take(
         &mut self,
@@ -38,6 +43,10 @@ impl<'a> Reader<'a> {
         let mut out = [0; N];
         out.copy_from_slice(self.take(N, what)?);
         Ok(out)
+    }
+
+    pub(super) fn int8(&mut self, what: &'static str) -> Result<i8, WireError> {
+        self.array(what).map(i8::from_be_bytes)
     }
 
     pub(super) fn int16(&mut self, what: &'static str) -> Result<i16, WireError> {

@@ -5,6 +5,7 @@ use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, Message, StrBytes};
 
 use super::reader::Reader;
+use super::shape::{Shape, Walked, walk};
 use super::{ResponseBytes, WireError, encode_response};
 
 /// A request whose header has been read and whose body has been walked to its exact end.
@@ -19,6 +20,7 @@ pub struct Request {
     correlation_id: i32,
     client_id: Option<StrBytes>,
     body: Bytes,
+    walked: Walked,
 }
 
 impl Request {
@@ -45,6 +47,12 @@ impl Request {
     /// The length of the body in bytes.
     pub fn body_bytes(&self) -> usize {
         self.body.len()
+    }
+
+    /// About how many bytes decoding the body takes beyond the frame. A small frame can claim many
+    /// small elements, which is harmless once but not from every client at once.
+    pub fn decoded_bytes(&self) -> usize {
+        self.walked.decoded_bytes
     }
 
     /// Decodes the body without copying: strings and records point into the frame.
@@ -87,16 +95,21 @@ impl Request {
 
     fn decode_error(&self, reason: String) -> WireError {
         WireError::Decode {
-            api: format!("{:?}", self.api_key),
+            api: api_name(self.api_key),
             version: self.version,
             reason,
         }
     }
 }
 
+/// The name of an API as Kafka's schemas have it, such as `Produce`.
+pub fn api_name(api_key: ApiKey) -> &'static str {
+    Shape::of(api_key as i16).map_or("unknown", |shape| shape.name)
+}
+
 fn unsupported(api_key: ApiKey, version: i16) -> WireError {
     WireError::UnsupportedVersion {
-        api: format!("{api_key:?}"),
+        api: api_name(api_key),
         version,
     }
 }
@@ -112,32 +125,28 @@ pub fn decode_request(frame: Bytes) -> Result<Request, WireError> {
     let version = reader.int16("API version")?;
     let correlation_id = reader.int32("correlation id")?;
     let api_key = ApiKey::try_from(key).map_err(|()| WireError::UnknownApi(key))?;
-    let known = api_key.valid_versions();
-    let is_known = version >= known.min && version <= known.max;
+    let shape = Shape::of(key).ok_or(WireError::UnknownApi(key))?;
+    let is_known = shape.has_version(version);
     if !is_known && api_key != ApiKey::ApiVersions {
         return Err(unsupported(api_key, version));
     }
     let client_id = read_client_id(&mut reader, &frame)?;
-    if !is_known {
-        return Ok(Request {
-            api_key,
-            version,
-            correlation_id,
-            client_id,
-            body: Bytes::new(),
-        });
-    }
-    if api_key.request_header_version(version) >= 2 {
-        skip_tagged_fields(&mut reader)?;
-    }
-    let body = frame.slice(reader.position()..);
-    Ok(Request {
+    let mut request = Request {
         api_key,
         version,
         correlation_id,
         client_id,
-        body,
-    })
+        body: Bytes::new(),
+        walked: Walked::default(),
+    };
+    if is_known {
+        if shape.is_flexible(version) {
+            skip_tagged_fields(&mut reader)?;
+        }
+        request.body = frame.slice(reader.position()..);
+        request.walked = walk(shape, version, &mut reader)?;
+    }
+    Ok(request)
 }
 
 fn read_client_id(reader: &mut Reader<'_>, frame: &Bytes) -> Result<Option<StrBytes>, WireError> {

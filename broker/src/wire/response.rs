@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::Encodable;
 
-use super::WireError;
+use super::{WireError, api_name};
 
 /// A whole response frame: the four bytes of length, the response header and the body, as a chain
 /// of slices that are written one after the other and never joined.
@@ -67,7 +67,7 @@ pub fn encode_response<T: Encodable>(
     body: &T,
 ) -> Result<ResponseBytes, WireError> {
     let failed = |reason: String| WireError::Encode {
-        api: format!("{api_key:?}"),
+        api: api_name(api_key),
         version,
         reason,
     };
