@@ -113,6 +113,7 @@ impl ClassicGroup {
             self.abandon_save(save, error);
         }
         self.timers.clear();
+        self.roster = Roster::default();
         self.phase = Phase::Dead(error);
     }
 

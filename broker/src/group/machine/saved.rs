@@ -154,11 +154,7 @@ impl ClassicGroup {
                     self.emit(Effect::RespondLeave(ticket, Ok(left)));
                 }
             }
-            Some(PendingSave::StaticReplaced(replacement)) => {
-                if self.take_replacement(&replacement) {
-                    self.answer_replacement(&replacement);
-                }
-            }
+            Some(PendingSave::StaticReplaced(replacement)) => self.replacement_saved(&replacement),
             None => {}
         }
     }
@@ -172,9 +168,7 @@ impl ClassicGroup {
         match self.saves.remove(&id) {
             Some(PendingSave::Assignment(_)) => self.assignment_not_saved(id, error),
             Some(PendingSave::StaticReplaced(replacement)) => {
-                if self.take_replacement(&replacement) {
-                    self.undo_replacement(*replacement, error);
-                }
+                self.replacement_not_saved(*replacement, error);
             }
             Some(save @ PendingSave::Emptied { .. }) => self.abandon_save(save, error),
             None => {}
@@ -230,8 +224,17 @@ impl ClassicGroup {
         waits
     }
 
+    fn replacement_saved(&mut self, replacement: &Replacement) {
+        if self.take_replacement(replacement) {
+            self.answer_replacement(replacement);
+        }
+    }
+
     /// Puts the former self of a static member back; its client tries again.
-    fn undo_replacement(&mut self, replacement: Replacement, error: GroupError) {
+    fn replacement_not_saved(&mut self, replacement: Replacement, error: GroupError) {
+        if !self.take_replacement(&replacement) {
+            return;
+        }
         let Replacement {
             ticket,
             old,

@@ -1,6 +1,13 @@
 //! Tests of the machine: scenarios from Kafka's own suites and KIPs, and random sequences.
 
+mod capacity;
+mod commits;
 mod joining;
+mod leaving;
+mod random;
+mod rebalancing;
+mod saving;
+mod static_members;
 
 use std::time::Duration;
 
@@ -234,6 +241,10 @@ impl Fixture {
         self.join_answer(ticket).expect("the join was accepted")
     }
 
+    pub(super) fn all_joined<const N: usize>(&mut self, tickets: [Ticket; N]) -> [Joined; N] {
+        tickets.map(|ticket| self.joined(ticket))
+    }
+
     pub(super) fn join_error(&mut self, ticket: Ticket) -> GroupError {
         self.join_answer(ticket)
             .expect_err("the join was refused")
@@ -274,7 +285,9 @@ impl Fixture {
             .collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let tickets: Vec<Ticket> = requests.into_iter().map(|r| f.join(r)).collect();
-        f.pass(DELAY * 10);
+        while f.is_parked(tickets[0]) {
+            f.pass(DELAY);
+        }
         for ticket in tickets {
             assert_eq!(f.joined(ticket).leader, ids[0]);
         }
