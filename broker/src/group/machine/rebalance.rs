@@ -134,7 +134,6 @@ impl ClassicGroup {
         self.next_generation();
         self.protocol_name = None;
         self.phase = Phase::Empty;
-        self.roster.clear_pending_sync();
         self.save(PendingSave::Emptied { leaves: Vec::new() }, |m| {
             m.assignment.clone()
         })
@@ -144,7 +143,6 @@ impl ClassicGroup {
         self.next_generation();
         self.protocol_name = self.roster.select_protocol();
         self.phase = Phase::CompletingRebalance { saving: None };
-        self.roster.clear_pending_sync();
         for id in self.roster.ids() {
             if let Some(ticket) = self.roster.take_join(&id) {
                 self.answer_join(ticket, &id);

@@ -65,6 +65,15 @@ impl Timers {
         self.by_time.clear();
     }
 
+    /// Whose sessions run.
+    #[cfg(test)]
+    pub(super) fn sessions(&self) -> impl Iterator<Item = &str> {
+        self.by_key.keys().filter_map(|key| match key {
+            TimerKey::Session(id) => Some(id.as_str()),
+            TimerKey::Join | TimerKey::Sync => None,
+        })
+    }
+
     #[cfg(test)]
     pub(super) fn is_set(&self, key: &TimerKey) -> bool {
         self.by_key.contains_key(key)

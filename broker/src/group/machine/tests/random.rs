@@ -43,6 +43,7 @@ enum Op {
     Pass {
         ms: u64,
     },
+    Stabilize,
     TakeOver,
     Unload,
 }
@@ -84,6 +85,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(who, by_instance)| Op::Leave { who, by_instance }),
         10 => (0..4usize, failure).prop_map(|(which, failure)| Op::Report { which, failure }),
         8 => prop_oneof![0..4_000u64, 0..70_000u64].prop_map(|ms| Op::Pass { ms }),
+        3 => Just(Op::Stabilize),
         1 => Just(Op::TakeOver),
         1 => Just(Op::Unload),
     ]

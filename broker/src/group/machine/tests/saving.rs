@@ -83,6 +83,17 @@ fn an_assignment_that_is_not_saved_is_not_handed_out() {
 }
 
 #[test]
+fn an_abandoned_generation_leaves_no_assignment_behind() {
+    let mut f = Fixture::stable(&["a", "b"]);
+    let tickets = [f.join(rejoins("a")), f.join(rejoins("b"))];
+    f.all_joined(tickets);
+    f.leave(&[("b", None)]);
+    let view = f.group.describe();
+    assert_eq!(view.members.len(), 1);
+    assert_eq!(view.members[0].assignment, Bytes::new());
+}
+
+#[test]
 fn a_fenced_coordinator_sends_everyone_away() {
     let (mut f, leader, follower) = assigning();
     let left = f.leave(&[("x", None)]);

@@ -142,6 +142,20 @@ fn a_member_that_returns_during_a_rebalance_replaces_its_parked_self() {
 }
 
 #[test]
+fn the_parked_join_of_a_returning_member_outlasts_a_session() {
+    let mut f = Fixture::stable(&["a"]);
+    f.join(joins_static("i", "b"));
+    let back = f.join(joins_static("i", "b2"));
+    for _ in 0..3 {
+        f.pass(SESSION - Duration::from_millis(1));
+        f.heartbeat("a", 1).ok();
+    }
+    assert!(f.is_parked(back));
+    f.join(rejoins("a"));
+    assert_eq!(f.joined(back).generation, 2);
+}
+
+#[test]
 fn a_replacement_that_is_not_saved_is_undone() {
     let mut f = two_static();
     let ticket = f.join(joins_static("i", "a2"));
@@ -159,6 +173,15 @@ fn a_replacement_that_is_not_saved_is_undone() {
     let joined = f.joined(ticket);
     assert!(joined.skip_assignment, "it leads still");
     assert_eq!(f.group.describe().members.len(), 2);
+
+    f.join(joins_static("i", "a4"));
+    f.save_fails(SaveFailure::Unknown);
+    f.pass(SESSION);
+    assert_eq!(
+        f.group.members_len(),
+        0,
+        "the session of who was put back runs"
+    );
 }
 
 #[test]
@@ -258,6 +281,29 @@ fn an_absent_static_member_that_never_syncs_is_removed() {
     }
     assert_eq!(f.group.members_len(), 1);
     assert_eq!(f.heartbeat("a", 2), Err(GroupError::RebalanceInProgress));
+}
+
+#[test]
+fn a_join_phase_without_a_timeout_does_not_spin() {
+    let mut hasty = JoinRequest {
+        rebalance_timeout: Duration::ZERO,
+        ..joins_static("i", "a")
+    };
+    hasty.session_timeout = REBALANCE;
+    let mut f = Fixture::stable_of(vec![hasty, joins("b")]);
+    let mut ticks = 0;
+    let end = f.now + REBALANCE;
+    while let Some(at) = f.group.next_deadline().filter(|at| *at < end) {
+        f.now = at;
+        f.step(Event::Tick);
+        ticks += 1;
+        assert!(ticks < 200, "a timer is due all the time");
+    }
+    assert_eq!(
+        f.group.state(),
+        GroupState::PreparingRebalance,
+        "b has gone, a is awaited"
+    );
 }
 
 #[test]

@@ -104,6 +104,7 @@ impl Driver {
             Op::Leave { who, by_instance } => self.leave(who, by_instance),
             Op::Report { which, failure } => self.report(which, failure),
             Op::Pass { ms } => self.pass(Duration::from_millis(ms)),
+            Op::Stabilize => self.stabilize(),
             Op::TakeOver => self.take_over(),
             Op::Unload => {
                 self.step(Event::Unload, None);
@@ -232,6 +233,39 @@ impl Driver {
             self.step(Event::Tick, None);
         }
         self.now = end;
+    }
+
+    /// Every member does what it should, so that the group becomes stable if it has any.
+    fn stabilize(&mut self) {
+        for member in self.group.describe().members {
+            let known = self.group.roster.get(&member.member_id).cloned();
+            let Some(known) = known.filter(|m| m.awaiting_join.is_none()) else {
+                continue;
+            };
+            let rejoin = JoinRequest {
+                instance_id: member.instance_id,
+                protocols: known.protocols,
+                ..rejoins(&member.member_id)
+            };
+            let ticket = self.open(Kind::Join, 0);
+            self.step(Event::Join(ticket, rejoin), Some(ticket));
+        }
+        if self.group.state() == GroupState::PreparingRebalance {
+            self.pass(REBALANCE);
+        }
+        let members = self.group.describe().members;
+        let ids: Vec<&str> = members.iter().map(|m| m.member_id.as_str()).collect();
+        let generation = self.group.generation();
+        for id in &ids {
+            let ticket = self.open(Kind::Sync, generation);
+            self.step(
+                Event::Sync(ticket, leads(id, generation, &ids)),
+                Some(ticket),
+            );
+        }
+        while !self.saves.is_empty() {
+            self.report(0, None);
+        }
     }
 
     /// Another agent takes over from what is durable. Whoever waited has lost its connection.
@@ -365,6 +399,11 @@ impl Driver {
             .filter_map(|m| m.instance_id.as_ref())
             .collect();
         assert_eq!(statics.iter().collect::<BTreeSet<_>>().len(), statics.len());
+        let stray = group
+            .timers
+            .sessions()
+            .find(|id| group.roster.get(id).is_none() && !group.roster.is_pending_join(id));
+        assert_eq!(stray, None, "a timer of nobody runs");
         let joined = members.iter().filter(|m| m.awaiting_join.is_some()).count();
         assert_eq!(group.roster.joined_len(), joined);
         assert!(joined <= MEMBERS_MAX && group.roster.pending_join_len() <= PENDING_MAX);
