@@ -1,5 +1,4 @@
-//! Whether a client may commit offsets, and what else is asked of the group before its offsets
-//! or the group itself are touched.
+//! Whether a client may commit offsets, and whether the group may be deleted.
 
 use std::time::Duration;
 
@@ -62,17 +61,6 @@ impl ClassicGroup {
         match self.phase {
             Phase::Empty => Ok(()),
             Phase::Dead(_) => Err(GroupError::GroupIdNotFound),
-            _ => Err(GroupError::NonEmptyGroup),
-        }
-    }
-
-    /// Whether offsets of the group may be deleted. Of a group of consumers that has members, only
-    /// those of topics nobody is subscribed to may be.
-    pub fn check_offset_delete(&self) -> Result<(), GroupError> {
-        match self.phase {
-            Phase::Empty => Ok(()),
-            Phase::Dead(_) => Err(GroupError::GroupIdNotFound),
-            _ if self.protocol_type.as_deref() == Some("consumer") => Ok(()),
             _ => Err(GroupError::NonEmptyGroup),
         }
     }

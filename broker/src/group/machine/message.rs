@@ -10,7 +10,8 @@ use super::{GroupError, Protocol, SavedGroup};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
-/// Names one save of this machine; given out in order, never reused by it.
+/// Names one save of this machine; given out in order, never reused by it. A machine made anew
+/// begins anew: reports of saves of its predecessor are not for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SaveId(pub u64);
 
@@ -33,7 +34,8 @@ pub enum Event {
     Unload,
     /// The group was deleted; see [`ClassicGroup::check_delete`](super::ClassicGroup::check_delete).
     Deleted,
-    /// Time has passed; fires what is due.
+    /// Time has passed; fires what is due. After a pause of the process, let in the requests that
+    /// have arrived meanwhile first: a heartbeat that waited is no silence.
     Tick,
 }
 
@@ -59,7 +61,8 @@ pub enum Effect {
     RespondHeartbeat(Ticket, Result<(), GroupError>),
     /// Answer a LeaveGroup request.
     RespondLeave(Ticket, Result<Vec<LeftMember>, GroupError>),
-    /// Make the group durable, then report [`Event::Saved`] or [`Event::SaveFailed`], exactly once.
+    /// Make the group durable, then report [`Event::Saved`] or [`Event::SaveFailed`], exactly once
+    /// and in bounded time: members wait for it, and their sessions do not end while they do.
     /// Saves of one group are applied in the order of their ids.
     Save(SaveId, SavedGroup),
     /// Something an operator may want to see in the log or count.

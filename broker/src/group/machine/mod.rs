@@ -30,6 +30,7 @@ mod message;
 mod rebalance;
 mod roster;
 mod saved;
+mod subscription;
 mod sync;
 mod timers;
 mod view;

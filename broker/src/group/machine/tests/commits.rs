@@ -103,6 +103,30 @@ fn a_commit_keeps_a_member_alive() {
 }
 
 #[test]
+fn offsets_of_subscribed_topics_are_in_use() {
+    let subscribes = |id: &str, subscription: &'static [u8]| JoinRequest {
+        protocols: vec![Protocol {
+            name: "range".to_owned(),
+            metadata: Bytes::from_static(subscription),
+        }],
+        ..joins(id)
+    };
+    let requests = vec![
+        subscribes("a", b"\0\x01\0\0\0\x01\0\x01t"),
+        subscribes("b", b"\0\x03\0\0\0\x02\0\x01t\0\x01u\xff\xff\xff\xff"),
+    ];
+    let mut f = Fixture::stable_of(requests);
+    assert!(f.group.is_subscribed_to("t") && f.group.is_subscribed_to("u"));
+    assert!(!f.group.is_subscribed_to("v"));
+    f.leave(&[("a", None), ("b", None)]);
+    assert!(!f.group.is_subscribed_to("t"), "nobody is");
+
+    let f = Fixture::stable(&["a"]);
+    assert!(f.group.is_subscribed_to("t"), "its metadata does not tell");
+    assert!(!Fixture::new().group.is_subscribed_to("t"));
+}
+
+#[test]
 fn a_group_is_deleted_only_while_it_is_empty() {
     let mut f = Fixture::new();
     assert_eq!(f.group.check_delete(), Ok(()));
