@@ -1,15 +1,85 @@
-//! Every metric of the broker: its name, unit, labels and meaning.
+//! Owns the metrics of the broker: what clients ask, and what answering takes.
 
-/// Counter: requests answered. Labels: `api` (such as `Produce`), `error` (the Kafka error code of
-/// the response as a whole, 0 for none).
-pub const REQUESTS: &str = "millrace_requests_total";
-/// Histogram, seconds: from taking a request to having written its response. Label: `api`.
-pub const REQUEST_SECONDS: &str = "millrace_request_seconds";
-/// Gauge: connections of clients open now.
-pub const CONNECTIONS: &str = "millrace_connections";
-/// Counter: connections closed on arrival because there were too many.
-pub const CONNECTIONS_REFUSED: &str = "millrace_connections_refused_total";
-/// Counter, bytes: received from clients in requests.
-pub const NETWORK_BYTES_IN: &str = "millrace_network_in_bytes_total";
-/// Counter, bytes: sent to clients in responses.
-pub const NETWORK_BYTES_OUT: &str = "millrace_network_out_bytes_total";
+use metrics::Unit;
+use runtime::telemetry::metric::{self, Metric};
+
+/// Requests answered.
+pub const REQUESTS: Metric = Metric::counter(
+    "millrace_requests_total",
+    Unit::Count,
+    "Requests answered. The error is Kafka's error code of the response as a whole, 0 for none.",
+    &["api", "error"],
+);
+
+/// How long an answer took.
+pub const REQUEST_SECONDS: Metric = Metric::histogram(
+    "millrace_request_seconds",
+    Unit::Seconds,
+    "Time from having read a request to having written its response.",
+    &["api"],
+);
+
+/// Requests that could not be understood.
+pub const REQUESTS_REFUSED: Metric = Metric::counter(
+    "millrace_requests_refused_total",
+    Unit::Count,
+    "Requests that were malformed, too large or of an unknown version, and closed a connection.",
+    &[],
+);
+
+/// Connections open.
+pub const CONNECTIONS: Metric = Metric::gauge(
+    "millrace_connections",
+    Unit::Count,
+    "Connections of clients that are open.",
+    &[],
+);
+
+/// Connections closed on arrival.
+pub const CONNECTIONS_REFUSED: Metric = Metric::counter(
+    "millrace_connections_refused_total",
+    Unit::Count,
+    "Connections closed on arrival because max.connections were open.",
+    &[],
+);
+
+/// Memory that requests take.
+pub const REQUESTS_BYTES: Metric = Metric::gauge(
+    "millrace_requests_held_bytes",
+    Unit::Bytes,
+    "Memory taken by requests that are not yet answered, of queued.max.request.bytes.",
+    &[],
+);
+
+/// Bytes from clients.
+pub const NETWORK_IN_BYTES: Metric = Metric::counter(
+    "millrace_network_in_bytes_total",
+    Unit::Bytes,
+    "Bytes of requests received from clients.",
+    &[],
+);
+
+/// Bytes to clients.
+pub const NETWORK_OUT_BYTES: Metric = Metric::counter(
+    "millrace_network_out_bytes_total",
+    Unit::Bytes,
+    "Bytes of responses sent to clients.",
+    &[],
+);
+
+/// Every metric of this crate.
+pub const ALL: &[Metric] = &[
+    REQUESTS,
+    REQUEST_SECONDS,
+    REQUESTS_REFUSED,
+    CONNECTIONS,
+    CONNECTIONS_REFUSED,
+    REQUESTS_BYTES,
+    NETWORK_IN_BYTES,
+    NETWORK_OUT_BYTES,
+];
+
+/// Tells the installed recorder what the metrics of this crate are.
+pub fn describe() {
+    metric::describe(ALL);
+}

@@ -1,7 +1,8 @@
-//! The bound on the bytes of requests that a process holds at once, over all its connections.
+//! The bound on the memory that the requests of all connections take.
 
 use std::sync::Arc;
 
+use metrics::Gauge;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -9,22 +10,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 ///
 /// SUBTLE: a large frame takes its bytes step by step as they arrive, so frames that each hold a
 /// part could wait for each other for ever. So one frame at a time may go beyond the budget: what
-/// is held never exceeds the budget by more than one frame, and one frame can always be completed.
+/// is held never exceeds the budget by more than one request, and one can always be completed.
 #[derive(Debug, Clone)]
 pub struct RequestBudget {
     bytes: Arc<Semaphore>,
     overdraft: Arc<Semaphore>,
     bytes_max: usize,
+    held: Gauge,
 }
 
 impl RequestBudget {
-    /// A budget of `bytes_max` bytes.
-    pub fn new(bytes_max: usize) -> Self {
+    /// A budget of `bytes_max` bytes. What is held of it is shown by `held`.
+    pub fn new(bytes_max: usize, held: Gauge) -> Self {
         let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS);
         Self {
             bytes: Arc::new(Semaphore::new(bytes_max)),
             overdraft: Arc::new(Semaphore::new(1)),
             bytes_max,
+            held,
         }
     }
 
@@ -38,35 +41,41 @@ impl RequestBudget {
         self.bytes.available_permits()
     }
 
-    /// Takes the first `bytes` of a frame, waiting for them in the order of asking.
+    /// Takes the first `bytes` of a request, waiting for them in the order of asking.
     pub(super) async fn reserve(&self, bytes: usize) -> Held {
+        // The semaphore is never closed, so there is always a permit.
         let permit = Arc::clone(&self.bytes)
             .acquire_many_owned(clamp(bytes))
-            .await;
-        // The semaphore is never closed, so there is always a permit.
-        Held {
-            bytes: permit.ok(),
-            _overdraft: None,
-        }
+            .await
+            .ok();
+        let mut held = Held {
+            permit: None,
+            overdraft: None,
+            bytes: 0,
+            shown: self.held.clone(),
+        };
+        held.add(bytes, permit);
+        held
     }
 
-    /// Takes `bytes` more for a frame that already holds some.
+    /// Takes `bytes` more for a request that already holds some.
     pub(super) async fn grow(&self, held: &mut Held, bytes: usize) {
         let more = clamp(bytes);
         if let Ok(permit) = Arc::clone(&self.bytes).try_acquire_many_owned(more) {
-            held.add(permit);
-            return;
+            return held.add(bytes, Some(permit));
         }
-        if held._overdraft.is_some() {
-            return;
+        if held.overdraft.is_some() {
+            return held.add(bytes, None);
         }
         tokio::select! {
             biased;
-            Ok(permit) = Arc::clone(&self.bytes).acquire_many_owned(more) => held.add(permit),
-            Ok(overdraft) = Arc::clone(&self.overdraft).acquire_owned() => {
-                held._overdraft = Some(overdraft);
+            permit = Arc::clone(&self.bytes).acquire_many_owned(more) => {
+                held.add(bytes, permit.ok());
             }
-            else => {}
+            overdraft = Arc::clone(&self.overdraft).acquire_owned() => {
+                held.overdraft = overdraft.ok();
+                held.add(bytes, None);
+            }
         }
     }
 }
@@ -75,24 +84,35 @@ fn clamp(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// What one frame holds of the budget.
+/// What one request holds of the budget.
 #[derive(Debug)]
 pub(super) struct Held {
-    bytes: Option<OwnedSemaphorePermit>,
-    _overdraft: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
+    overdraft: Option<OwnedSemaphorePermit>,
+    bytes: usize,
+    shown: Gauge,
 }
 
 impl Held {
-    fn add(&mut self, permit: OwnedSemaphorePermit) {
-        match &mut self.bytes {
-            Some(bytes) => bytes.merge(permit),
-            None => self.bytes = Some(permit),
+    fn add(&mut self, bytes: usize, permit: Option<OwnedSemaphorePermit>) {
+        self.bytes += bytes;
+        self.shown.increment(bytes as f64);
+        match (&mut self.permit, permit) {
+            (Some(held), Some(permit)) => held.merge(permit),
+            (held @ None, permit) => *held = permit,
+            (Some(_), None) => {}
         }
     }
 }
 
-/// The memory of one request's frame, as a share of the [`RequestBudget`]. Given back when the last
-/// clone is dropped or when any clone is released.
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shown.decrement(self.bytes as f64);
+    }
+}
+
+/// The memory of one request, as a share of the [`RequestBudget`]. Given back when the last clone
+/// is dropped or any clone is released.
 #[derive(Debug, Clone)]
 pub struct RequestPermit(Arc<Mutex<Option<Held>>>);
 
@@ -101,8 +121,61 @@ impl RequestPermit {
         Self(Arc::new(Mutex::new(Some(held))))
     }
 
+    /// Adds `bytes` to the share, as [`RequestBudget::grow`] does.
+    pub(super) async fn grow(&self, budget: &RequestBudget, bytes: usize) {
+        let held = self.0.lock().take();
+        if let Some(mut held) = held {
+            budget.grow(&mut held, bytes).await;
+            *self.0.lock() = Some(held);
+        }
+    }
+
     /// Gives the share back now. For a request that waits for long with its frame dropped.
     pub fn release(&self) {
-        self.0.lock().take();
+        let held = self.0.lock().take();
+        drop(held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_dropped_or_released_can_be_taken_again() {
+        let budget = RequestBudget::new(100, Gauge::noop());
+        let first = RequestPermit::new(budget.reserve(60).await);
+        let mut second = std::pin::pin!(budget.reserve(60));
+        assert!(poll!(second.as_mut()).is_pending());
+        let kept = first.clone();
+        drop(first);
+        assert!(
+            poll!(second.as_mut()).is_pending(),
+            "a clone still holds it"
+        );
+        kept.release();
+        assert_eq!(budget.available(), 40, "it goes to who waited");
+        drop(second.await);
+        assert_eq!(budget.available(), 100);
+    }
+
+    #[tokio::test]
+    async fn of_frames_that_wait_for_each_other_one_goes_on() {
+        let budget = RequestBudget::new(100, Gauge::noop());
+        let mut one = budget.reserve(50).await;
+        let mut other = budget.reserve(50).await;
+        budget.grow(&mut one, 1_000).await;
+        let mut waiting = Box::pin(budget.grow(&mut other, 50));
+        assert!(
+            poll!(&mut waiting).is_pending(),
+            "only one may go beyond the budget"
+        );
+        drop(one);
+        waiting.await;
+        drop(other);
+        assert_eq!(budget.available(), 100);
+        assert_eq!(budget.overdraft.available_permits(), 1);
     }
 }

@@ -222,3 +222,134 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+    use metrics::Gauge;
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn reader<R: AsyncRead + Unpin>(source: R, budget: &RequestBudget) -> FrameReader<R> {
+        FrameReader::new(source, budget.clone(), 100 * MIB, Duration::from_secs(30))
+    }
+
+    fn framed(content: &[u8]) -> Vec<u8> {
+        [&(content.len() as i32).to_be_bytes()[..], content].concat()
+    }
+
+    async fn error_of(bytes: &[u8]) -> FrameError {
+        let budget = RequestBudget::new(200 * MIB, Gauge::noop());
+        reader(bytes, &budget).next().await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn frames_of_all_sizes_come_out_as_they_went_in() {
+        let sizes = [
+            1,
+            2,
+            4_091,
+            4_092,
+            4_093,
+            70_000,
+            3,
+            MIB - 1,
+            MIB,
+            MIB + 1,
+            5 * MIB,
+            9,
+        ];
+        let frames: Vec<Vec<u8>> = sizes
+            .iter()
+            .map(|size| (0..*size).map(|at| (at * 7) as u8).collect())
+            .collect();
+        let wire: Vec<u8> = frames.iter().flat_map(|frame| framed(frame)).collect();
+        let (mut client, source) = duplex(10_000);
+        let sending = tokio::spawn(async move { client.write_all(&wire).await });
+        let budget = RequestBudget::new(10 * MIB, Gauge::noop());
+        let mut reader = reader(source, &budget);
+        for frame in &frames {
+            let read = reader.next().await.unwrap().unwrap();
+            assert!(read.bytes == *frame, "a frame of {} bytes", frame.len());
+            assert_eq!(budget.available(), 10 * MIB - frame.len());
+        }
+        sending.await.unwrap().unwrap();
+        assert!(reader.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_small_frame_pins_no_more_than_itself() {
+        let wire = [framed(&[1; 100]), framed(&[2; 50_000])].concat();
+        let budget = RequestBudget::new(10 * MIB, Gauge::noop());
+        let mut reader = reader(&wire[..], &budget);
+        for size in [100, 50_000] {
+            let bytes = reader.next().await.unwrap().unwrap().bytes;
+            let memory = bytes.try_into_mut().expect("memory of its own");
+            assert_eq!((memory.len(), memory.capacity()), (size, size));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_length_is_not_believed_before_the_bytes_come() {
+        let (mut client, source) = duplex(4 * MIB);
+        client
+            .write_all(&(80i32 << 20).to_be_bytes())
+            .await
+            .unwrap();
+        client.write_all(&vec![0; MIB + MIB / 2]).await.unwrap();
+        let budget = RequestBudget::new(100 * MIB, Gauge::noop());
+        let mut reader = reader(source, &budget);
+        let mut next = Box::pin(reader.next());
+        for _ in 0..100 {
+            assert!(poll!(&mut next).is_pending());
+        }
+        assert_eq!(
+            budget.available(),
+            98 * MIB,
+            "1.5 MiB came, so 2 MiB are held"
+        );
+        drop(client);
+        let cut = next.await.unwrap_err();
+        assert!(
+            matches!(
+                cut,
+                FrameError::Cut {
+                    received: 1_572_864,
+                    ..
+                }
+            ),
+            "{cut}"
+        );
+        assert_eq!(budget.available(), 100 * MIB);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_frame_is_named() {
+        let text = error_of(b"GET / HTTP/1.1\r\n").await.to_string();
+        assert!(text.contains("looks like HTTP"), "{text}");
+        let text = error_of(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+            .await
+            .to_string();
+        assert!(text.contains("looks like TLS"), "{text}");
+        assert!(matches!(
+            error_of(b"\x00\x00\x00\x00").await,
+            FrameError::Length(0)
+        ));
+        assert!(matches!(
+            error_of(b"\xff\xff\xff\xff").await,
+            FrameError::Length(-1)
+        ));
+        let text = error_of(b"\x7f\xff\xff\xff").await.to_string();
+        assert_eq!(
+            text,
+            "a request of 2147483647 bytes exceeds the limit of 104857600"
+        );
+        assert!(matches!(
+            error_of(b"\x00\x00").await,
+            FrameError::Cut { received: 2, .. }
+        ));
+    }
+}

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use runtime::{Shutdown, Trouble};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use super::{ConnectionContext, Server, Service};
 
@@ -21,13 +21,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const DRAIN_SLACK: Duration = Duration::from_secs(1);
 
 /// A bound listening socket.
+#[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     name: Arc<str>,
 }
 
 impl Listener {
-    /// Binds the first of the addresses that `address` names; port 0 takes a free one.
+    /// Binds the first of the addresses that `address` names; port 0 takes a free one. `name` is
+    /// what the listener is called in the log.
     ///
     /// # Errors
     /// If `address` names nothing or cannot be bound.
@@ -55,26 +57,12 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Serves connections until `shutdown` is cancelled; then accepts no more, lets the open ones
-    /// answer what they have read, and returns when all are closed.
-    pub async fn run<S: Service>(self, server: Arc<Server<S>>, shutdown: CancellationToken) {
+    /// Serves connections until `shutdown` begins; then accepts no more, lets the open ones answer
+    /// what they have read, and returns when all are closed.
+    pub async fn run<S: Service>(self, server: Arc<Server<S>>, shutdown: Shutdown) {
         let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
-                Some(ended) = connections.join_next() => report(ended),
-                accepted = self.socket.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        self.admit(&server, stream, peer, &shutdown, &mut connections);
-                    }
-                    Err(error) => {
-                        warn!(listener = %self.name, %error, "cannot accept a connection");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-            }
-        }
+        let accepting = self.accept(&server, &shutdown, &mut connections);
+        shutdown.unless_begun(accepting).await;
         let name = self.name;
         drop(self.socket);
         info!(listener = %name, connections = connections.len(), "no longer listening");
@@ -83,7 +71,7 @@ impl Listener {
                 report(ended);
             }
         };
-        if timeout(server.config().drain() + DRAIN_SLACK, drained)
+        if timeout(server.config().drain + DRAIN_SLACK, drained)
             .await
             .is_err()
         {
@@ -91,33 +79,50 @@ impl Listener {
         }
     }
 
-    fn admit<S: Service>(
+    async fn accept<S: Service>(
+        &self,
+        server: &Arc<Server<S>>,
+        shutdown: &Shutdown,
+        connections: &mut JoinSet<()>,
+    ) {
+        let failing = Trouble::new("cannot accept connections", server.clock().clone());
+        loop {
+            tokio::select! {
+                Some(ended) = connections.join_next() => report(ended),
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        failing.over();
+                        self.begin(server, stream, peer, shutdown, connections);
+                    }
+                    Err(error) => {
+                        failing.report(&error);
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+
+    fn begin<S: Service>(
         &self,
         server: &Arc<Server<S>>,
         stream: TcpStream,
         peer: SocketAddr,
-        shutdown: &CancellationToken,
+        shutdown: &Shutdown,
         connections: &mut JoinSet<()>,
     ) {
-        let Some(place) = server.admit() else {
-            debug!(%peer, "closing a connection: there are as many as max.connections allows");
-            return;
-        };
+        let Some(place) = server.admit() else { return };
         let local = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
             Ok(local) => local,
             Err(error) => return debug!(%peer, %error, "connection lost"),
         };
-        let context = Arc::new(ConnectionContext::new(
-            server.next_id(),
-            peer,
-            local,
-            self.name.clone(),
-        ));
-        let (server, drain) = (Arc::clone(server), shutdown.clone());
+        let id = server.next_id();
+        let context = Arc::new(ConnectionContext::new(id, peer, local, self.name.clone()));
+        let (server, shutdown) = (Arc::clone(server), shutdown.clone());
         connections.spawn(async move {
             let _place = place;
             let (reader, writer) = stream.into_split();
-            server.serve(reader, writer, context, drain).await;
+            server.serve(reader, writer, context, &shutdown).await;
         });
     }
 }
@@ -133,9 +138,11 @@ fn bind_one(address: SocketAddr) -> Result<TcpListener, Error> {
     socket.listen(BACKLOG)
 }
 
+/// A panic ends its connection and no other: what a client sends must not stop the process.
 fn report(ended: Result<(), JoinError>) {
-    match ended {
-        Err(error) if error.is_panic() => error!(%error, "a connection's task panicked"),
-        _ => {}
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!(%error, "a connection's task panicked");
     }
 }

@@ -1,13 +1,14 @@
 //! What the network side counts. Handles are looked up once and kept.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use kafka_protocol::messages::ApiKey;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use crate::metric_definitions::{
-    CONNECTIONS, CONNECTIONS_REFUSED, NETWORK_BYTES_IN, NETWORK_BYTES_OUT, REQUEST_SECONDS,
-    REQUESTS,
+    CONNECTIONS, CONNECTIONS_REFUSED, NETWORK_IN_BYTES, NETWORK_OUT_BYTES, REQUEST_SECONDS,
+    REQUESTS, REQUESTS_BYTES, REQUESTS_REFUSED,
 };
 use crate::wire::api_name;
 
@@ -16,10 +17,12 @@ const API_KEYS: usize = 93;
 
 /// The handles of one server.
 pub(super) struct ServerMetrics {
-    bytes_in: Counter,
-    bytes_out: Counter,
+    pub(super) bytes_in: Counter,
+    pub(super) bytes_out: Counter,
+    pub(super) held_bytes: Gauge,
+    pub(super) requests_refused: Counter,
+    pub(super) connections_refused: Counter,
     connections: Gauge,
-    refused: Counter,
     apis: Vec<OnceLock<ApiMetrics>>,
 }
 
@@ -28,32 +31,19 @@ struct ApiMetrics {
     seconds: Histogram,
 }
 
-/// When a request was taken.
-pub(super) struct RequestTimer;
-
 impl ServerMetrics {
     pub(super) fn new() -> Self {
         Self {
-            bytes_in: counter!(NETWORK_BYTES_IN),
-            bytes_out: counter!(NETWORK_BYTES_OUT),
-            connections: gauge!(CONNECTIONS),
-            refused: counter!(CONNECTIONS_REFUSED),
+            bytes_in: counter!(NETWORK_IN_BYTES.name),
+            bytes_out: counter!(NETWORK_OUT_BYTES.name),
+            held_bytes: gauge!(REQUESTS_BYTES.name),
+            requests_refused: counter!(REQUESTS_REFUSED.name),
+            connections_refused: counter!(CONNECTIONS_REFUSED.name),
+            connections: gauge!(CONNECTIONS.name),
             apis: std::iter::repeat_with(OnceLock::new)
                 .take(API_KEYS)
                 .collect(),
         }
-    }
-
-    pub(super) fn bytes_in(&self, bytes: usize) {
-        self.bytes_in.increment(bytes as u64);
-    }
-
-    pub(super) fn bytes_out(&self, bytes: usize) {
-        self.bytes_out.increment(bytes as u64);
-    }
-
-    pub(super) fn refused(&self) {
-        self.refused.increment(1);
     }
 
     /// Counts a connection for as long as the result lives.
@@ -62,21 +52,20 @@ impl ServerMetrics {
         Connected(self.connections.clone())
     }
 
-    /// Counts an answered request.
-    pub(super) fn answered(&self, api_key: ApiKey, _timer: &RequestTimer, error_code: i16) {
-        let name = api_name(api_key);
+    /// Counts a request that was answered with `error_code` after `took`.
+    pub(super) fn answered(&self, api_key: ApiKey, took: Duration, error_code: i16) {
+        let api = api_name(api_key);
         if let Some(cell) = self.apis.get(api_key as usize) {
-            let api = cell.get_or_init(|| ApiMetrics {
-                answered: counter!(REQUESTS, "api" => name, "error" => "0"),
-                seconds: histogram!(REQUEST_SECONDS, "api" => name),
+            let known = cell.get_or_init(|| ApiMetrics {
+                answered: counter!(REQUESTS.name, "api" => api, "error" => "0"),
+                seconds: histogram!(REQUEST_SECONDS.name, "api" => api),
             });
-            let _ = &api.seconds;
+            known.seconds.record(took);
             if error_code == 0 {
-                api.answered.increment(1);
-                return;
+                return known.answered.increment(1);
             }
         }
-        counter!(REQUESTS, "api" => name, "error" => error_code.to_string()).increment(1);
+        counter!(REQUESTS.name, "api" => api, "error" => error_code.to_string()).increment(1);
     }
 }
 

@@ -11,15 +11,17 @@ mod context;
 mod frame;
 mod listener;
 mod metrics;
+mod server;
 mod service;
 mod writer;
 
 pub use budget::{RequestBudget, RequestPermit};
-pub use config::NetConfig;
-pub use connection::Server;
+pub use config::{NetConfig, SETTINGS};
+
 pub use context::{ClientSoftware, ConnectionContext};
 pub use frame::{Frame, FrameError, FrameReader};
 pub use listener::Listener;
+pub use server::Server;
 pub use service::{Pending, Reply, Service};
 
 #[cfg(test)]

@@ -11,12 +11,13 @@ use bytes::{Buf, Bytes};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kafka_protocol::messages::ApiKey;
+use runtime::SharedClock;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-use super::metrics::{RequestTimer, ServerMetrics};
+use super::metrics::ServerMetrics;
 use super::{Pending, Reply, RequestPermit};
 
 /// How many slices go into one system call.
@@ -26,7 +27,8 @@ const SLICES_MAX: usize = 128;
 pub(super) struct Slot {
     pub(super) api_key: ApiKey,
     pub(super) pending: Pending,
-    pub(super) timer: RequestTimer,
+    /// When it was taken, by the monotonic clock.
+    pub(super) taken_at: Duration,
     pub(super) _permit: RequestPermit,
     pub(super) _in_flight: OwnedSemaphorePermit,
 }
@@ -48,6 +50,7 @@ pub(super) async fn write_replies<W: AsyncWrite + Unpin>(
     slots: UnboundedReceiver<Slot>,
     stall: Duration,
     metrics: &ServerMetrics,
+    clock: &SharedClock,
 ) -> WriteEnd {
     let mut queue = ReplyQueue::new(slots);
     while queue.wait().await {
@@ -56,9 +59,11 @@ pub(super) async fn write_replies<W: AsyncWrite + Unpin>(
         if let Err(error) = write_chunks(&mut writer, batch.chunks, stall).await {
             return WriteEnd::Failed(error);
         }
-        metrics.bytes_out(bytes);
+        metrics.bytes_out.increment(bytes as u64);
+        let now = clock.monotonic();
         for answered in batch.answered {
-            metrics.answered(answered.api_key, &answered.timer, answered.error_code);
+            let took = now.saturating_sub(answered.taken_at);
+            metrics.answered(answered.api_key, took, answered.error_code);
         }
         if let Some(reason) = batch.close {
             return WriteEnd::Close(reason);
@@ -89,7 +94,7 @@ struct Batch {
 struct Answered {
     api_key: ApiKey,
     error_code: i16,
-    timer: RequestTimer,
+    taken_at: Duration,
     _permit: RequestPermit,
     _in_flight: OwnedSemaphorePermit,
 }
@@ -159,7 +164,7 @@ impl ReplyQueue {
                 Some(Slot {
                     api_key,
                     pending: Pending::Ready(reply),
-                    timer,
+                    taken_at,
                     _permit,
                     _in_flight,
                 }) => {
@@ -168,7 +173,7 @@ impl ReplyQueue {
                     let answered = Answered {
                         api_key,
                         error_code,
-                        timer,
+                        taken_at,
                         _permit,
                         _in_flight,
                     };
