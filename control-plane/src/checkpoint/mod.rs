@@ -198,7 +198,7 @@ impl CheckpointStore {
             }
             files.entry(position).or_default().push(path);
         }
-        let Some(oldest_kept) = finished.into_iter().rev().take(count.max(1)).last() else {
+        let Some(oldest_kept) = finished.into_iter().rev().take(count.max(1)).min() else {
             return Ok(0);
         };
         let old: Vec<Vec<Path>> = files
