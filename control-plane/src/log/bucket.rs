@@ -45,8 +45,6 @@ pub struct BucketLogOptions {
     /// Entries younger than this, by the store's own clock and against the newest entry, are never trimmed.
     /// Must be the same for all processes on one log.
     pub trim_age_min: Duration,
-    /// How far the store's times of two entries may contradict their order.
-    pub store_skew_max: Duration,
     /// Bytes of recent entries kept in memory.
     pub cache_bytes_max: usize,
     /// The largest entry taken, in bytes.
@@ -62,7 +60,6 @@ impl Default for BucketLogOptions {
             request_timeout: Duration::from_secs(5),
             trust_window: Duration::from_secs(120),
             trim_age_min: Duration::from_secs(3_600),
-            store_skew_max: Duration::from_secs(2),
             cache_bytes_max: 16 << 20,
             entry_bytes_max: 8 << 20,
             parallel_reads: 16,

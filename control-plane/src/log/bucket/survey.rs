@@ -47,8 +47,10 @@ impl Inner {
             .requests
             .list_after(Position(from.0.saturating_sub(1)))
             .await?;
-        let skew = i64::try_from(self.options.store_skew_max.as_millis()).unwrap_or(i64::MAX);
-        Ok(kept_run(&listing, skew))
+        // Left-overs are younger than their successor by the least age; no store's clock errs by half of that.
+        let skew = self.options.trim_age_min / 2;
+        let skew_ms = i64::try_from(skew.as_millis()).unwrap_or(i64::MAX);
+        Ok(kept_run(&listing, skew_ms))
     }
 
     /// The last position of the run that begins at `from`, as the store lists it, so that a reader far behind can fetch
@@ -71,7 +73,7 @@ impl Inner {
 /// First position of the run that ends at the newest entry.
 ///
 /// Trimming deletes from the front, so an entry before a gap is a left-over. One that a stale writer put right before
-/// the first kept entry leaves no gap, but the store's times betray it: it is younger than its successor.
+/// the first kept entry leaves no gap, but the store's times betray it: it is much younger than its successor.
 fn kept_run(listing: &Listing, skew_ms: i64) -> Option<Position> {
     let mut newest_first = listing.iter().rev();
     let (mut first, mut written) = newest_first.next()?;

@@ -18,3 +18,11 @@ mod on_a_bad_network {
     use super::site::BucketSite;
     crate::log::conformance::conformance!(BucketSite::in_memory().slow());
 }
+
+mod on_a_faulty_store {
+    use super::site::BucketSite;
+    crate::log::conformance::conformance!(
+        BucketSite::in_memory().decorated(),
+        [faults_neither_lose_nor_invent_entries]
+    );
+}

@@ -17,6 +17,8 @@ use object_store::{
     ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use parking_lot::Mutex;
+use runtime::store::FaultyStore;
+use runtime::store::decorators::FaultPlan;
 use runtime::{Clock, Rng, SimClock};
 
 use crate::log::Position;
@@ -236,6 +238,7 @@ pub(super) struct BucketSite {
     bucket: Arc<Bucket>,
     rng: Rng,
     latency: Duration,
+    decorated: bool,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -261,6 +264,7 @@ impl BucketSite {
             bucket,
             rng: Rng::from_seed(1),
             latency: Duration::ZERO,
+            decorated: false,
             _folder: folder,
         }
     }
@@ -268,6 +272,12 @@ impl BucketSite {
     /// Each request takes some milliseconds.
     pub fn slow(mut self) -> Self {
         self.latency = Duration::from_millis(20);
+        self
+    }
+
+    /// Faults come from the workspace's own decorator, which also flips bits and delays past every time limit.
+    pub fn decorated(mut self) -> Self {
+        self.decorated = true;
         self
     }
 
@@ -290,6 +300,26 @@ impl BucketSite {
         let rng = self.rng.fork("process");
         let clock = Arc::clone(clock) as Arc<dyn Clock>;
         Arc::new(BucketLog::open(store, clock, rng, options).await.unwrap())
+    }
+
+    async fn open_decorated(&self) -> Handle {
+        let store = FaultyStore::new(self.client(), self.rng.fork("faults"));
+        let faults = store.faults();
+        let (rng, clock) = (self.rng.fork("process"), Arc::new(SimClock::default()));
+        let options = BucketLogOptions::default();
+        let log = BucketLog::open(Arc::new(store), clock, rng, options)
+            .await
+            .unwrap();
+        faults.set(FaultPlan {
+            before: 0.2,
+            after: 0.2,
+            throttle: 0.1,
+            corrupt: 0.2,
+            delay: 0.3,
+            delay_max: Duration::from_secs(12),
+            ..FaultPlan::default()
+        });
+        Arc::new(log)
     }
 
     /// A suspension of `process`, as long as `time`, for the bucket and for it.
@@ -320,6 +350,9 @@ impl Site for BucketSite {
     }
 
     async fn open_faulty(&self) -> Handle {
+        if self.decorated {
+            return self.open_decorated().await;
+        }
         let client = self.client();
         let log = self.log(&client, &Arc::new(SimClock::default())).await;
         *client.faults.lock() = StoreFaults {

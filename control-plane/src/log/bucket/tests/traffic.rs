@@ -225,6 +225,39 @@ async fn a_refusal_is_told_from_an_unknown_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_lost_answer_decides_nothing() {
+    let site = BucketSite::in_memory();
+    let (client, log) = open(&site).await;
+    let no_answers = StoreFaults {
+        read_failed: 1.0,
+        ..StoreFaults::default()
+    };
+    faults(
+        &client,
+        StoreFaults {
+            put_kept: 1.0,
+            ..no_answers.clone()
+        },
+    );
+    let refusing = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        faults(
+            &client,
+            StoreFaults {
+                put_refused: 1.0,
+                ..no_answers
+            },
+        );
+    };
+    let (unknown, ()) = tokio::join!(log.append("x".into()), refusing);
+    assert!(
+        matches!(unknown, Err(AppendError::MaybeAppended(_))),
+        "{unknown:?}"
+    );
+    assert_eq!(contents(&site).await, ["x"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_conflict_without_a_winner_is_tried_again() {
     let site = BucketSite::in_memory();
     let (client, log) = open(&site).await;
