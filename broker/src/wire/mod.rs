@@ -5,6 +5,7 @@
 //! [`decode_request`], which walks, and only a [`Request`] can be decoded.
 
 mod error;
+pub mod fetch_response;
 mod reader;
 mod request;
 mod response;

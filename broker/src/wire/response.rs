@@ -98,3 +98,48 @@ pub fn encode_response<T: Encodable>(
     }
     Ok(ResponseBytes::from_chunks([frame.freeze()]))
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::{
+        ApiVersionsResponse, FetchResponse, HeartbeatResponse, MetadataResponse, ProduceResponse,
+        ResponseHeader,
+    };
+    use kafka_protocol::protocol::{Decodable, Message};
+
+    use super::*;
+
+    fn check<T>(api_key: ApiKey)
+    where
+        T: Encodable + Decodable + Message + Default + PartialEq + std::fmt::Debug,
+    {
+        for version in T::VERSIONS.min..=T::VERSIONS.max {
+            let encoded = encode_response(api_key, version, 7, &T::default()).unwrap();
+            assert_eq!(encoded.chunks.len(), 1);
+            let mut frame = encoded.chunks[0].clone();
+            assert_eq!(frame.len(), encoded.frame_bytes());
+            assert_eq!(bytes::Buf::get_i32(&mut frame) as usize, frame.len());
+            let header_version = api_key.response_header_version(version);
+            let header = ResponseHeader::decode(&mut frame, header_version).unwrap();
+            assert_eq!(header.correlation_id, 7);
+            assert_eq!(T::decode(&mut frame, version).unwrap(), T::default());
+            assert!(frame.is_empty(), "{api_key:?} version {version}");
+        }
+    }
+
+    #[test]
+    fn responses_of_every_version_decode_to_their_exact_end() {
+        check::<ApiVersionsResponse>(ApiKey::ApiVersions);
+        check::<MetadataResponse>(ApiKey::Metadata);
+        check::<ProduceResponse>(ApiKey::Produce);
+        check::<HeartbeatResponse>(ApiKey::Heartbeat);
+        check::<FetchResponse>(ApiKey::Fetch);
+    }
+
+    #[test]
+    fn an_api_versions_response_has_the_oldest_header() {
+        let body = ApiVersionsResponse::default();
+        let encoded = encode_response(ApiKey::ApiVersions, 4, 7, &body).unwrap();
+        assert_eq!(encoded.frame_bytes(), 4 + 4 + body.compute_size(4).unwrap());
+    }
+}

@@ -1,0 +1,182 @@
+//! What a client may not do, and how long things may take.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::*;
+
+#[tokio::test]
+async fn a_request_that_makes_no_sense_closes_the_connection_after_the_earlier_responses() {
+    for nonsense in [
+        &b"\x00\x00\x00\x0a\x7f\xff\x00\x00\x00\x00\x00\x01\xff\xff"[..], // no such API
+        b"\x00\x00\x00\x0a\x00\x10\x00\x7f\x00\x00\x00\x01\xff\xff",      // no such version
+        b"\x00\x00\x00\x0e\x00\x03\x00\x01\x00\x00\x00\x01\xff\xff\x7f\xff\xff\xff", // a lie
+        b"\x00\x00\x00\x00",                                              // an empty frame
+        b"\xff\xff\xff\xff",                                              // a negative length
+        b"\x7f\xff\xff\xff",                                              // 2 GiB
+        b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n",
+    ] {
+        let mut connection = serve(echo);
+        connection.send([&request(1)[..], nonsense].concat()).await;
+        assert_eq!(connection.receive_id().await, 1);
+        connection.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_closes_within_a_request_is_let_go() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let mut connection = serve(move |request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        echo(request)
+    });
+    connection.send(&large_request(1, 100_000)[..50_000]).await;
+    connection.client.shutdown().await.unwrap();
+    connection.closed().await;
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_sending_half_still_gets_its_responses() {
+    let mut connection = serve(|request| {
+        let id = request.correlation_id();
+        Pending::sequential(async move {
+            tokio::task::yield_now().await;
+            response(id)
+        })
+    });
+    connection.send([request(1), request(2)].concat()).await;
+    connection.client.shutdown().await.unwrap();
+    assert_eq!(connection.receive_id().await, 1);
+    assert_eq!(connection.receive_id().await, 2);
+    connection.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_not_read_and_then_cut_off() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let config = NetConfig {
+        in_flight_max: 5,
+        ..NetConfig::default()
+    };
+    let server = server_with(config, move |request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Pending::Ready(response_of(
+            request.correlation_id(),
+            [Bytes::from(vec![0; 1_000])],
+        ))
+    });
+    let mut connection = connect(&server, 100);
+    let requests: Vec<u8> = (0..1_000).flat_map(request).collect();
+    let sent = connection.client.write_all(&requests).await;
+    assert!(
+        sent.is_err(),
+        "the broker closes, having read no more than it may"
+    );
+    connection.task.await.unwrap();
+    assert!(
+        calls.load(Ordering::SeqCst) <= 6,
+        "{calls:?} requests were taken"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_but_not_one_that_waits_for_its_response() {
+    let mut connection = serve(|request| {
+        let id = request.correlation_id();
+        Pending::sequential(async move {
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+            response(id)
+        })
+    });
+    connection.send(request(1)).await;
+    assert_eq!(connection.receive_id().await, 1, "an hour later");
+    connection.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_rest_does_not_come_closes_the_connection() {
+    let server = server_with(NetConfig::default(), echo);
+    for begun in [&[0u8, 0][..], &large_request(1, 100_000)[..1_000]] {
+        let mut connection = connect(&server, 64 << 10);
+        connection.send(begun).await;
+        connection.closed().await;
+    }
+    assert_eq!(server.budget().available(), server.budget().bytes_max());
+}
+
+#[tokio::test]
+async fn requests_of_all_connections_share_one_budget() {
+    let (open, gate) = oneshot::channel();
+    let gate = parking_lot::Mutex::new(Some(gate));
+    let (called, mut calls) = mpsc::unbounded_channel();
+    let config = NetConfig {
+        requests_bytes_max: 1 << 20,
+        ..NetConfig::default()
+    };
+    let server = server_with(config, move |request| {
+        let id = request.correlation_id();
+        called.send(id).unwrap();
+        match gate.lock().take() {
+            None => Pending::Ready(response(id)),
+            Some(gate) => Pending::concurrent(async move {
+                gate.await.unwrap();
+                response(id)
+            }),
+        }
+    });
+    let mut first = connect(&server, 1 << 20);
+    let mut second = connect(&server, 1 << 20);
+    first.send(large_request(1, 800 << 10)).await;
+    assert_eq!(calls.recv().await, Some(1));
+    second.send(large_request(2, 800 << 10)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(
+        calls.try_recv().is_err(),
+        "there is no memory for a second request"
+    );
+    open.send(()).unwrap();
+    assert_eq!(first.receive_id().await, 1);
+    assert_eq!(second.receive_id().await, 2);
+    drop((first, second));
+    let mut too_large = connect(&server, 1 << 20);
+    too_large.send((1i32 << 20 | 1).to_be_bytes()).await;
+    too_large.closed().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_what_was_read_be_answered() {
+    let (open, gate) = oneshot::channel();
+    let gate = parking_lot::Mutex::new(Some(gate));
+    let (called, mut calls) = mpsc::unbounded_channel();
+    let mut connection = serve(move |request| {
+        let id = request.correlation_id();
+        called.send(id).unwrap();
+        let gate = gate.lock().take().unwrap();
+        Pending::sequential(async move {
+            gate.await.unwrap();
+            response(id)
+        })
+    });
+    connection.send(request(1)).await;
+    assert_eq!(calls.recv().await, Some(1));
+    connection.shutdown.begin();
+    connection.send(request(2)).await;
+    open.send(()).unwrap();
+    assert_eq!(connection.receive_id().await, 1);
+    connection.closed().await;
+    assert!(calls.try_recv().is_err(), "no request is taken any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_ever() {
+    let mut connection = serve(|_| Pending::sequential(std::future::pending()));
+    connection.send(request(1)).await;
+    tokio::task::yield_now().await;
+    connection.shutdown.begin();
+    connection.closed().await;
+}
