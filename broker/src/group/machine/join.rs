@@ -6,12 +6,10 @@ use bytes::Bytes;
 
 use super::group::{ClassicGroup, Phase};
 use super::member::{Member, Protocol};
+use super::message::client_reason;
 use super::saved::{PendingSave, Replacement};
 use super::timers::TimerKey;
 use super::{Effect, GroupError, JoinRequest, RemovalCause, Ticket};
-
-/// Longest client reason kept, in bytes (KIP-800 says 255 characters).
-const REASON_BYTES_MAX: usize = 255;
 
 impl ClassicGroup {
     pub(super) fn join(&mut self, ticket: Ticket, mut request: JoinRequest) {
@@ -250,7 +248,6 @@ fn drop_repeated_names(protocols: &mut Vec<Protocol>) {
 }
 
 fn describe_reason(id: &str, what: &str, request: &JoinRequest) -> String {
-    let reason = request.reason.as_deref().unwrap_or("not provided");
-    let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
+    let reason = client_reason(request.reason.as_deref());
     format!("member {id} {what}; client reason: {reason}")
 }

@@ -1,8 +1,12 @@
-//! LeaveGroup (versions 0 to 5), which also removes static members by their instance id.
+//! LeaveGroup (versions 0 to 5; KIP-345, KIP-800), which also removes static members by their
+//! instance id.
 
 use super::group::{ClassicGroup, Phase};
+use super::message::client_reason;
 use super::saved::PendingSave;
-use super::{Effect, GroupError, LeaveRequest, LeavingMember, LeftMember, RemovalCause, Ticket};
+use super::{
+    Effect, GroupError, LeaveRequest, LeavingMember, LeftMember, RemovalCause, SaveId, Ticket,
+};
 
 impl ClassicGroup {
     pub(super) fn leave(&mut self, ticket: Ticket, request: LeaveRequest) {
@@ -10,23 +14,19 @@ impl ClassicGroup {
             return self.emit(Effect::RespondLeave(ticket, Err(error)));
         }
         let mut left = Vec::with_capacity(request.members.len());
+        let mut reason = None;
         for leaving in request.members {
             let error = self.remove_leaving(&leaving).err();
-            let LeavingMember {
-                member_id,
-                instance_id,
-                ..
-            } = leaving;
+            if error.is_none() && reason.is_none() {
+                reason = Some(describe_reason(&leaving));
+            }
             left.push(LeftMember {
-                member_id,
-                instance_id,
+                member_id: leaving.member_id,
+                instance_id: leaving.instance_id,
                 error,
             });
         }
-        let save = match left.iter().any(|member| member.error.is_none()) {
-            true => self.rebalance_after_leave(),
-            false => None,
-        };
+        let save = reason.and_then(|reason| self.rebalance_after_leave(reason));
         // If this has emptied the group, the answer waits until that is saved.
         match save.and_then(|id| self.saves.get_mut(&id)) {
             Some(PendingSave::Emptied { leaves }) => leaves.push((ticket, left)),
@@ -34,11 +34,9 @@ impl ClassicGroup {
         }
     }
 
-    fn rebalance_after_leave(&mut self) -> Option<super::SaveId> {
+    fn rebalance_after_leave(&mut self, reason: String) -> Option<SaveId> {
         match self.phase {
-            Phase::Stable | Phase::CompletingRebalance { .. } => {
-                self.prepare_rebalance("members have left".to_owned())
-            }
+            Phase::Stable | Phase::CompletingRebalance { .. } => self.prepare_rebalance(reason),
             _ => self.maybe_complete_join(),
         }
     }
@@ -57,4 +55,12 @@ impl ClassicGroup {
         self.remove_member(&id, RemovalCause::Left);
         Ok(())
     }
+}
+
+/// Why the first of those who leave does so.
+fn describe_reason(leaving: &LeavingMember) -> String {
+    let id = &leaving.member_id;
+    let instance = leaving.instance_id.as_deref().unwrap_or("none");
+    let reason = client_reason(leaving.reason.as_deref());
+    format!("member {id} (instance {instance}) leaves; client reason: {reason}")
 }

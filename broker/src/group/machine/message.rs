@@ -6,6 +6,15 @@ use bytes::Bytes;
 
 use super::{GroupError, Protocol, SavedGroup};
 
+/// Longest client reason kept, in bytes (KIP-800 says 255 characters).
+const REASON_BYTES_MAX: usize = 255;
+
+/// A client's reason to join or leave, as notes show it.
+pub(super) fn client_reason(reason: Option<&str>) -> &str {
+    let reason = reason.unwrap_or("not provided");
+    &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
+}
+
 /// Names one request; the shell chooses it and finds the waiting client by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);

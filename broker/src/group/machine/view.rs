@@ -90,8 +90,9 @@ impl ClassicGroup {
         self.roster.len()
     }
 
-    /// Whether the machine holds nothing that is not saved: it may be dropped, and restored when
-    /// the group is next needed.
+    /// Whether nobody is in the group or about to be: the machine may be dropped, and restored when
+    /// the group is next needed. (If the save of the empty group has failed, it will be restored
+    /// with its last members, whose sessions then end once more.)
     pub fn is_idle(&self) -> bool {
         let at_rest = matches!(self.phase, Phase::Empty | Phase::Dead(_));
         at_rest && self.roster.pending_join_len() == 0 && self.saves.is_empty()

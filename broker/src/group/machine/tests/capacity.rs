@@ -109,3 +109,48 @@ fn an_id_that_is_taken_is_not_given_out() {
     assert_eq!(f.join_error(ticket), GroupError::CoordinatorNotAvailable);
     assert_eq!(f.group.members_len(), 1);
 }
+
+#[test]
+fn a_burst_of_joins_is_bounded() {
+    let limits = Limits {
+        members_max: 1_000,
+        pending_members_max: 500,
+        ..limits()
+    };
+    let mut f = Fixture::of(ClassicGroup::new(limits));
+    let mut refused = [0; 2];
+    for n in 0..20_000 {
+        let requires_known_member_id = n % 2 == 0;
+        let ticket = f.join(JoinRequest {
+            requires_known_member_id,
+            ..joins(&format!("m{n}"))
+        });
+        let Some(Effect::RespondJoin(t, Err(answer))) = f.answers.pop() else {
+            continue;
+        };
+        assert_eq!(t, ticket);
+        match answer.error {
+            GroupError::MemberIdRequired => {}
+            GroupError::CoordinatorLoadInProgress => refused[0] += 1,
+            GroupError::GroupMaxSizeReached => refused[1] += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(f.group.members_len(), 1_000);
+    assert_eq!(refused, [1_000 - 500, 20_000 - 2 * 1_000]);
+}
+
+#[test]
+fn a_thousand_members_become_stable() {
+    let ids: Vec<String> = (0..1_000).map(|n| format!("m{n:04}")).collect();
+    let mut f = Fixture::stable_of(ids.iter().map(|id| joins(id)).collect());
+    assert_eq!(f.heartbeat("m0999", 1), Ok(()));
+    f.leave(&[("m0500", None)]);
+    let rest = ids.iter().filter(|id| *id != "m0500");
+    let tickets: Vec<Ticket> = rest.map(|id| f.join(rejoins(id))).collect();
+    for (n, ticket) in tickets.into_iter().enumerate() {
+        let joined = f.joined(ticket);
+        assert_eq!(joined.generation, 2);
+        assert_eq!(joined.members.len(), if n == 0 { 999 } else { 0 });
+    }
+}

@@ -23,6 +23,29 @@ fn many_leave_at_once_with_an_answer_each() {
 }
 
 #[test]
+fn the_reason_of_a_leave_is_told() {
+    let mut f = Fixture::stable(&["a", "b"]);
+    f.notes.clear();
+    let leaving = LeavingMember {
+        member_id: "b".to_owned(),
+        instance_id: None,
+        reason: Some("the consumer is being closed".to_owned()),
+    };
+    f.step(Event::Leave(
+        Ticket(99),
+        LeaveRequest {
+            members: vec![leaving],
+        },
+    ));
+    let reason = "member b (instance none) leaves; client reason: the consumer is being closed";
+    let started = Note::RebalanceStarted {
+        generation: 1,
+        reason: reason.to_owned(),
+    };
+    assert!(f.notes.contains(&started), "{:?}", f.notes);
+}
+
+#[test]
 fn a_leave_of_nobody_known_disturbs_nobody() {
     let mut f = Fixture::stable(&["a"]);
     let ticket = f.leave(&[("x", None)]);
