@@ -1,4 +1,5 @@
 //! broker
+pub mod fetch;
 pub mod group;
 pub mod metric_definitions;
 pub mod net;

@@ -1,0 +1,196 @@
+use object_format::{AgentEpoch, ObjectId};
+
+use super::super::fixture::{TestStore, batch, cache, seal, tp};
+use super::*;
+
+fn id(sequence: u64) -> ObjectId {
+    ObjectId {
+        writer: AgentEpoch(1),
+        sequence,
+    }
+}
+
+fn object(sequence: u64, batches: usize, value_bytes: usize) -> SealedObject {
+    let partition = tp(Default::default(), 0);
+    let batches: Vec<_> = (0..batches)
+        .map(|_| (partition, batch(1, value_bytes)))
+        .collect();
+    seal(id(sequence), &batches)
+}
+
+fn key(object: &SealedObject, index: u64) -> BlockKey {
+    BlockKey {
+        object: object.id,
+        index,
+        object_bytes: object.len,
+    }
+}
+
+fn all(block: &Block, range: Range<u64>) -> Vec<u8> {
+    block
+        .slices(range)
+        .flat_map(|slice| slice.to_vec())
+        .collect()
+}
+
+#[tokio::test]
+async fn many_readers_of_one_block_cost_one_get() {
+    let store = TestStore::new();
+    let object = object(1, 3, 100);
+    store.put_object(&object).await;
+    let cache = cache(&store, 1 << 20);
+    store.hold();
+    let readers: Vec<_> = (0..100)
+        .map(|_| {
+            let (cache, key) = (cache.clone(), key(&object, 0));
+            tokio::spawn(async move { cache.block(key).await })
+        })
+        .collect();
+    while store.gets() == 0 {
+        tokio::task::yield_now().await;
+    }
+    store.let_through(1);
+    for reader in readers {
+        let block = reader.await.unwrap().unwrap();
+        assert_eq!(all(&block, 0..object.len), object.to_bytes());
+    }
+    cache.block(key(&object, 0)).await.unwrap();
+    assert_eq!(store.gets(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_read_is_told_to_all_who_waited_and_not_kept() {
+    let store = TestStore::new();
+    let object = object(1, 1, 100);
+    store.put_object(&object).await;
+    let cache = cache(&store, 1 << 20);
+    store.fail(4);
+    let reads = (0..10).map(|_| cache.block(key(&object, 0)));
+    for read in futures::future::join_all(reads).await {
+        assert!(matches!(read, Err(LoadError::Store { .. })), "{read:?}");
+    }
+    assert_eq!(store.gets(), 4, "the tries of one read, not of ten");
+    assert!(cache.block(key(&object, 0)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_survives_failures_within_its_budget() {
+    let store = TestStore::new();
+    let object = object(1, 1, 100);
+    store.put_object(&object).await;
+    store.fail(3);
+    assert!(cache(&store, 1 << 20).block(key(&object, 0)).await.is_ok());
+    assert_eq!(store.gets(), 4);
+}
+
+#[tokio::test]
+async fn an_object_that_is_not_there_is_asked_for_once() {
+    let store = TestStore::new();
+    let object = object(1, 1, 100);
+    let read = cache(&store, 1 << 20).block(key(&object, 0)).await;
+    assert_eq!(read.unwrap_err(), LoadError::Missing { object: object.id });
+    assert_eq!(store.gets(), 1);
+}
+
+#[tokio::test]
+async fn a_shortened_object_is_found_out() {
+    let store = TestStore::new();
+    let object = object(1, 1, 100);
+    store.put_object(&object).await;
+    let longer = BlockKey {
+        object_bytes: object.len + 1,
+        ..key(&object, 0)
+    };
+    let (expected, got) = (object.len + 1, object.len);
+    let read = cache(&store, 1 << 20).block(longer).await;
+    assert_eq!(
+        read.unwrap_err(),
+        LoadError::Short {
+            object: object.id,
+            expected,
+            got
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_does_not_take_the_read_from_the_others() {
+    let store = TestStore::new();
+    let object = object(1, 1, 100);
+    store.put_object(&object).await;
+    let cache = cache(&store, 1 << 20);
+    store.hold();
+    let mut first = Box::pin(cache.block(key(&object, 0)));
+    assert!(futures::poll!(&mut first).is_pending());
+    let mut second = Box::pin(cache.block(key(&object, 0)));
+    assert!(futures::poll!(&mut second).is_pending());
+    drop(first);
+    store.let_through(1);
+    assert!(second.await.is_ok());
+    assert_eq!(store.gets(), 1);
+}
+
+#[tokio::test]
+async fn a_read_whose_readers_all_went_away_is_begun_again() {
+    let store = TestStore::new();
+    let object = object(1, 1, 100);
+    store.put_object(&object).await;
+    let cache = cache(&store, 1 << 20);
+    store.hold();
+    let mut first = Box::pin(cache.block(key(&object, 0)));
+    assert!(futures::poll!(&mut first).is_pending());
+    drop(first);
+    assert!(cache.0.flights.lock().under_way.is_empty());
+    store.let_through(1);
+    assert!(cache.block(key(&object, 0)).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_was_written_here_is_read_without_the_store_and_without_copies() {
+    let store = TestStore::new();
+    let cache = cache(&store, 64 << 20);
+    let object = object(1, 20, 1 << 20);
+    assert!(object.len > 2 * BLOCK_BYTES);
+    cache.insert_written(&object);
+    let mut whole = Vec::new();
+    for index in 0..3 {
+        let key = key(&object, index);
+        let block = cache.block(key).await.unwrap();
+        assert_eq!(block.len(), key.len());
+        whole.extend(all(&block, 0..object.len));
+    }
+    assert_eq!(whole, object.to_bytes());
+    let block = cache.block(key(&object, 0)).await.unwrap();
+    let first = &object.runs[0].batches[0];
+    let range = first.position..first.position + u64::from(first.length);
+    let slices: Vec<Bytes> = block.slices(range).collect();
+    assert_eq!(slices.len(), 1);
+    assert_eq!(slices[0].as_ptr(), object.chunks[1].as_ptr());
+    assert_eq!(store.gets(), 0);
+}
+
+#[test]
+fn slices_are_the_bytes_of_the_range() {
+    let bytes: Vec<u8> = (0..100).collect();
+    let chunks = [0..10, 10..11, 11..60, 60..100].map(|r| Bytes::copy_from_slice(&bytes[r]));
+    let block = Block::new(1_000, chunks.to_vec(), true);
+    for from in 0..100 {
+        for to in from..=100 {
+            let got = all(&block, 1_000 + from as u64..1_000 + to as u64);
+            assert_eq!(got, bytes[from..to], "{from}..{to}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_cache_stays_within_its_bytes() {
+    let store = TestStore::new();
+    let cache = cache(&store, 4 << 20);
+    for sequence in 0..50 {
+        let object = object(sequence, 5, 100 << 10);
+        cache.insert_written(&object);
+        assert!(cache.contains(&key(&object, 0)), "the newest is there");
+        assert!(cache.bytes() <= 4 << 20);
+    }
+    assert!(cache.bytes() > 2 << 20);
+}

@@ -1,0 +1,350 @@
+//! What the tests of reading share: a small cluster's metadata, and a store that counts and fails.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use control_plane::log::Position;
+use control_plane::state::{
+    BatchMeta, Command, CommitObject, CommitRun, CreateTopic, DeleteTopic, Entry, RegisterAgent,
+    State,
+};
+use futures::stream::BoxStream;
+use object_format::batch::{BatchBuilder, BatchHeader};
+use object_format::object::{ObjectBuilder, SealedObject};
+use object_format::{AgentEpoch, ObjectId, TopicId, TopicPartition, path};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use runtime::Rng;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::cache::BlockCache;
+use super::load::{LoadOptions, Loader};
+use super::plan::{Isolation, Limits, PartitionFetch, TopicRef};
+
+/// A store in memory that counts reads, holds them back and fails them.
+#[derive(Debug)]
+pub struct TestStore {
+    inner: InMemory,
+    gets: AtomicUsize,
+    failures: AtomicUsize,
+    gate: Semaphore,
+    gated: AtomicUsize,
+}
+
+impl TestStore {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            inner: InMemory::new(),
+            gets: AtomicUsize::new(0),
+            failures: AtomicUsize::new(0),
+            gate: Semaphore::new(0),
+            gated: AtomicUsize::new(0),
+        })
+    }
+
+    pub fn gets(&self) -> usize {
+        self.gets.load(Ordering::SeqCst)
+    }
+
+    /// Fails the next `count` reads.
+    pub fn fail(&self, count: usize) {
+        self.failures.store(count, Ordering::SeqCst);
+    }
+
+    /// Holds all reads back, until as many are let through.
+    pub fn hold(&self) {
+        self.gated.store(1, Ordering::SeqCst);
+    }
+
+    pub fn let_through(&self, count: usize) {
+        self.gate.add_permits(count);
+    }
+
+    pub async fn put_object(&self, object: &SealedObject) {
+        let key = Path::from(path::data(object.id));
+        self.inner
+            .put(&key, object.to_bytes().into())
+            .await
+            .unwrap();
+    }
+
+    pub async fn damage(&self, id: ObjectId, at: u64) {
+        let key = Path::from(path::data(id));
+        let mut bytes = self
+            .inner
+            .get(&key)
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap()
+            .to_vec();
+        bytes[at as usize] ^= 0x40;
+        self.inner.put(&key, bytes.into()).await.unwrap();
+    }
+
+    pub async fn lose(&self, id: ObjectId) {
+        self.inner
+            .delete(&Path::from(path::data(id)))
+            .await
+            .unwrap();
+    }
+}
+
+impl fmt::Display for TestStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TestStore")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for TestStore {
+    async fn put_opts(&self, at: &Path, bytes: PutPayload, o: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(at, bytes, o).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        o: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, o).await
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        self.gets.fetch_add(1, Ordering::SeqCst);
+        if self.gated.load(Ordering::SeqCst) > 0 {
+            self.gate.acquire().await.unwrap().forget();
+        }
+        let failing = |n: usize| n.checked_sub(1);
+        if self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, failing)
+            .is_ok()
+        {
+            let source = "503 SlowDown".into();
+            return Err(object_store::Error::Generic {
+                store: "test",
+                source,
+            });
+        }
+        self.inner.get_opts(at, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        at: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(at)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+pub fn cache(store: &Arc<TestStore>, bytes_max: u64) -> BlockCache {
+    let options = LoadOptions {
+        pause: Duration::from_millis(1),
+        ..LoadOptions::default()
+    };
+    BlockCache::new(
+        Loader::new(store.clone(), Rng::from_seed(1), options),
+        bytes_max,
+    )
+}
+
+/// A batch of records of `value_bytes` each, at consecutive milliseconds from `time_ms` on.
+pub fn batch_at(time_ms: i64, records: usize, value_bytes: usize) -> Bytes {
+    let mut builder = BatchBuilder::new();
+    for n in 0..records {
+        let value: Vec<u8> = (0..value_bytes).map(|at| (at * 7 + n) as u8).collect();
+        builder.push(time_ms + n as i64, None, Some(&value), &[]);
+    }
+    builder.build()
+}
+
+pub fn batch(records: usize, value_bytes: usize) -> Bytes {
+    batch_at(1_000, records, value_bytes)
+}
+
+/// Metadata, changed by entries as in a cluster, and the objects it names.
+pub struct World {
+    pub state: State,
+    pub store: Arc<TestStore>,
+    pub writer: AgentEpoch,
+    entries: u64,
+    objects: u64,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let mut world = Self {
+            state: State::new(),
+            store: TestStore::new(),
+            writer: AgentEpoch(0),
+            entries: 0,
+            objects: 0,
+        };
+        world.submit(registration());
+        world.writer = AgentEpoch(1);
+        world
+    }
+
+    pub fn submit(&mut self, command: impl Into<Command>) {
+        self.entries += 1;
+        let entry = Entry {
+            writer: self.writer,
+            sequence: self.entries,
+            time_ms: 1_000_000,
+            commands: vec![command.into()],
+        };
+        self.state
+            .apply(Position(self.entries), &entry.encode(1))
+            .unwrap();
+    }
+
+    pub fn topic(&mut self, name: &str, partitions: u32) -> TopicId {
+        let command = create_topic(name, partitions);
+        let id = command.id;
+        self.submit(command);
+        id
+    }
+
+    pub fn delete_topic(&mut self, id: TopicId) {
+        self.submit(DeleteTopic { id });
+    }
+
+    /// Writes an object with these batches, each partition's in order, and commits it.
+    pub async fn write(&mut self, batches: &[(TopicPartition, Bytes)]) -> SealedObject {
+        let id = ObjectId {
+            writer: self.writer,
+            sequence: self.objects,
+        };
+        self.objects += 1;
+        let object = seal(id, batches);
+        self.store.put_object(&object).await;
+        self.submit(commit(&object));
+        object
+    }
+
+    pub fn cache(&self) -> BlockCache {
+        cache(&self.store, 64 << 20)
+    }
+}
+
+pub fn registration() -> RegisterAgent {
+    RegisterAgent {
+        nonce: Uuid::from_u128(1),
+        agent_id: "a".into(),
+        host: "127.0.0.1".into(),
+        port: 9092,
+        peer_address: String::new(),
+        zone: None,
+        version_max: 1,
+    }
+}
+
+/// A topic whose id is made from its name.
+pub fn create_topic(name: &str, partitions: u32) -> CreateTopic {
+    let mut id = [7; 16];
+    id[..name.len()].copy_from_slice(name.as_bytes());
+    let id = TopicId(Uuid::from_bytes(id));
+    CreateTopic {
+        name: name.into(),
+        id,
+        partitions,
+        configs: BTreeMap::new(),
+    }
+}
+
+pub fn seal(id: ObjectId, batches: &[(TopicPartition, Bytes)]) -> SealedObject {
+    let mut builder = ObjectBuilder::new();
+    for (partition, batch) in batches {
+        builder.push(
+            *partition,
+            batch.clone(),
+            &BatchHeader::parse(batch).unwrap(),
+            (),
+        );
+    }
+    builder.seal(id, 1_000_000)
+}
+
+pub fn commit(object: &SealedObject) -> CommitObject {
+    let bytes = object.to_bytes();
+    let run = |run: &object_format::object::SealedRun| CommitRun {
+        partition: run.index.topic_partition,
+        position: run.index.position,
+        batches: run
+            .batches
+            .iter()
+            .map(|b| meta(&bytes[b.position as usize..]))
+            .collect(),
+    };
+    CommitObject {
+        object: object.id,
+        bytes: object.len,
+        runs: object.runs.iter().map(run).collect(),
+    }
+}
+
+fn meta(batch: &[u8]) -> BatchMeta {
+    let header = BatchHeader::parse(batch).unwrap();
+    BatchMeta {
+        bytes: header.total_len() as u32,
+        records: header.offset_count() as u32,
+        max_timestamp: header.max_timestamp,
+        producer: None,
+    }
+}
+
+pub fn tp(topic: TopicId, partition: u32) -> TopicPartition {
+    TopicPartition { topic, partition }
+}
+
+pub fn fetch(topic: TopicId, partition: i32, fetch_offset: i64) -> PartitionFetch {
+    PartitionFetch {
+        topic: TopicRef::Id(topic),
+        partition,
+        fetch_offset,
+        bytes_max: 1 << 20,
+        current_leader_epoch: -1,
+    }
+}
+
+pub fn limits(bytes_max: u64) -> Limits {
+    Limits {
+        bytes_max,
+        isolation: Isolation::ReadUncommitted,
+    }
+}
+
+/// Base offset and number of offsets of every batch in what a client gets.
+pub fn offsets(records: &Bytes) -> Vec<Range<i64>> {
+    object_format::batch::split(records.clone())
+        .map(|batch| {
+            let header = object_format::batch::verify_crc(&batch.unwrap()).unwrap();
+            assert_eq!(header.partition_leader_epoch, 0);
+            header.base_offset..header.base_offset + header.offset_count()
+        })
+        .collect()
+}

@@ -1,0 +1,385 @@
+//! Decides, purely, what a fetch reads: for every partition an error, or where its records are and
+//! the partition's ends. Reading shares only the plan with this.
+//!
+//! A plan knows extents, not batches, so it is an upper bound: exact limits, in bytes of whole
+//! batches, are kept where the batches are seen, in [`read`](super::read).
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use control_plane::state::{Extent, Partition, State};
+use object_format::{ObjectId, TopicId, TopicPartition};
+
+use super::FetchError;
+use super::cache::{BLOCK_BYTES, BlockKey};
+
+/// The leader epoch of every partition, for ever: no agent leads one.
+pub const LEADER_EPOCH: i32 = 0;
+
+/// Leader epoch of a client that does not care.
+const NO_EPOCH: i32 = -1;
+
+/// Most extents that one fetch reads.
+const EXTENTS_MAX: usize = 4_096;
+
+/// Most extents that one fetch looks at in one partition.
+const PARTITION_EXTENTS_MAX: usize = 512;
+
+/// Most blocks that one fetch needs at once.
+const BLOCKS_MAX: usize = 512;
+
+/// Most bytes of blocks that one fetch needs at once, past the first block.
+const BLOCK_BYTES_MAX: u64 = 128 << 20;
+
+/// Of a large extent, only so much is loaded ahead of walking it.
+const AHEAD_BYTES: u64 = 2 * BLOCK_BYTES;
+
+/// How a request names a topic: by name up to version 12, by id from 13 on (KIP-516).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TopicRef {
+    /// By id.
+    Id(TopicId),
+    /// By name.
+    Name(Arc<str>),
+}
+
+impl TopicRef {
+    /// The partition this means at present.
+    pub fn resolve(&self, state: &State, partition: i32) -> Result<TopicPartition, FetchError> {
+        let (topic, unknown) = match self {
+            Self::Id(id) => {
+                let known = state.topic(*id).map(|_| *id);
+                (known, FetchError::UnknownTopicId)
+            }
+            Self::Name(name) => {
+                let known = state.topic_named(name).map(|(id, _)| id);
+                (known, FetchError::UnknownTopicOrPartition)
+            }
+        };
+        let topic = topic.ok_or(unknown)?;
+        let partition =
+            u32::try_from(partition).map_err(|_| FetchError::UnknownTopicOrPartition)?;
+        Ok(TopicPartition { topic, partition })
+    }
+}
+
+/// Which records a reader is shown (KIP-98).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// All.
+    #[default]
+    ReadUncommitted,
+    /// Those before the last stable offset.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// The offset after the last that a reader is shown.
+    pub fn end(self, partition: &Partition) -> i64 {
+        match self {
+            Self::ReadUncommitted => partition.high_watermark,
+            Self::ReadCommitted => partition.last_stable_offset(),
+        }
+    }
+}
+
+/// What a request wants of one partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartitionFetch {
+    /// Of which topic.
+    pub topic: TopicRef,
+    /// Index of the partition.
+    pub partition: i32,
+    /// First offset wanted.
+    pub fetch_offset: i64,
+    /// Kafka's `max.partition.fetch.bytes`.
+    pub bytes_max: u64,
+    /// The leader epoch the client believes in, or -1.
+    pub current_leader_epoch: i32,
+}
+
+/// What a request wants of all its partitions.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Kafka's `fetch.max.bytes`.
+    pub bytes_max: u64,
+    /// Which records may be shown.
+    pub isolation: Isolation,
+}
+
+/// Records side by side in an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The object.
+    pub object: ObjectId,
+    /// The object's length.
+    pub object_bytes: u64,
+    /// Where in the object its first batch begins.
+    pub position: u64,
+    /// Bytes of all its batches.
+    pub bytes: u64,
+    /// Offset of its first record.
+    pub base_offset: i64,
+    /// Number of offsets it covers.
+    pub offsets: u64,
+}
+
+impl Slice {
+    /// The slice that a whole extent is.
+    pub fn of(state: &State, base_offset: i64, extent: &Extent) -> Self {
+        let end = extent.position.saturating_add(extent.bytes);
+        Self {
+            object: extent.object,
+            object_bytes: state
+                .object(extent.object)
+                .map_or(end, |object| object.bytes),
+            position: extent.position,
+            bytes: extent.bytes,
+            base_offset,
+            offsets: extent.offsets,
+        }
+    }
+
+    /// Where in the object it ends.
+    pub fn end(&self) -> u64 {
+        self.position.saturating_add(self.bytes)
+    }
+
+    /// The block of its object that has this index.
+    pub fn block(&self, index: u64) -> BlockKey {
+        BlockKey {
+            object: self.object,
+            index,
+            object_bytes: self.object_bytes,
+        }
+    }
+
+    /// Indices of the blocks it lies in that are loaded before it is walked.
+    pub fn blocks_ahead(&self) -> Range<u64> {
+        let end = self.position.saturating_add(self.bytes.min(AHEAD_BYTES));
+        self.position / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES)
+    }
+}
+
+/// What one partition answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Readable {
+    /// Offset after the last record.
+    pub high_watermark: i64,
+    /// Offset after the last decided record.
+    pub last_stable_offset: i64,
+    /// First offset that may be read.
+    pub log_start_offset: i64,
+    /// First offset wanted.
+    pub fetch_offset: i64,
+    /// Offset after the last that may be shown.
+    pub end_offset: i64,
+    /// The partition's own limit in bytes.
+    pub bytes_max: u64,
+    /// About how many bytes there are to read, up to the partition's limit.
+    pub available: u64,
+    /// Where they are, as far as the request's limit goes.
+    pub slices: Vec<Slice>,
+}
+
+/// What a fetch reads, in the order of the request.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// For every partition asked for.
+    pub partitions: Vec<Result<Readable, FetchError>>,
+    /// What each partition's name stands for at present.
+    pub resolved: Vec<Option<TopicPartition>>,
+    /// About how many bytes there are to read in all partitions, each up to its own limit.
+    pub available: u64,
+    /// The request's limit in bytes.
+    pub bytes_max: u64,
+    /// The blocks to load before reading, each once.
+    pub blocks: Vec<BlockKey>,
+}
+
+impl Plan {
+    /// Number of partitions of which nothing is known here.
+    pub fn unknown(&self) -> usize {
+        let unknown = |p: &&Result<_, FetchError>| matches!(p, Err(e) if e.is_unknown_partition());
+        self.partitions.iter().filter(unknown).count()
+    }
+
+    /// Whether some known partition has an error, which the client is told without waiting.
+    pub fn has_error(&self) -> bool {
+        let told = |p: &Result<_, FetchError>| matches!(p, Err(e) if !e.is_unknown_partition());
+        self.partitions.iter().any(told)
+    }
+
+    /// Whether some offset is not within its partition, as far as is known here.
+    pub fn has_out_of_range(&self) -> bool {
+        self.partitions
+            .iter()
+            .any(|p| matches!(p, Err(FetchError::OffsetOutOfRange)))
+    }
+
+    /// About how many bytes will be read.
+    pub fn planned(&self) -> u64 {
+        self.available.min(self.bytes_max)
+    }
+}
+
+/// Plans a fetch of `wanted`, in that order.
+pub fn plan<'a>(
+    state: &State,
+    wanted: impl IntoIterator<Item = &'a PartitionFetch>,
+    limits: Limits,
+) -> Plan {
+    let mut budget = Budget::new(limits.bytes_max);
+    let mut plan = Plan {
+        bytes_max: limits.bytes_max,
+        ..Plan::default()
+    };
+    for fetch in wanted {
+        let resolved = fetch.topic.resolve(state, fetch.partition);
+        let readable =
+            resolved.and_then(|of| plan_partition(state, of, fetch, limits, &mut budget));
+        plan.available += readable.as_ref().map_or(0, |r| r.available);
+        plan.partitions.push(readable);
+        plan.resolved.push(resolved.ok());
+    }
+    plan.blocks = budget.blocks;
+    plan
+}
+
+/// Whether a client's leader epoch is the partition's.
+pub fn check_leader_epoch(epoch: i32) -> Result<(), FetchError> {
+    match epoch {
+        NO_EPOCH | LEADER_EPOCH => Ok(()),
+        newer if newer > LEADER_EPOCH => Err(FetchError::UnknownLeaderEpoch),
+        _ => Err(FetchError::FencedLeaderEpoch),
+    }
+}
+
+fn plan_partition(
+    state: &State,
+    of: TopicPartition,
+    fetch: &PartitionFetch,
+    limits: Limits,
+    budget: &mut Budget,
+) -> Result<Readable, FetchError> {
+    let partition = state
+        .partition(of)
+        .ok_or(FetchError::UnknownTopicOrPartition)?;
+    check_leader_epoch(fetch.current_leader_epoch)?;
+    let within = partition.log_start_offset..=partition.high_watermark;
+    if !within.contains(&fetch.fetch_offset) {
+        return Err(FetchError::OffsetOutOfRange);
+    }
+    let mut readable = Readable {
+        high_watermark: partition.high_watermark,
+        last_stable_offset: partition.last_stable_offset(),
+        log_start_offset: partition.log_start_offset,
+        fetch_offset: fetch.fetch_offset,
+        end_offset: limits.isolation.end(partition),
+        bytes_max: fetch.bytes_max,
+        available: 0,
+        slices: vec![],
+    };
+    if readable.fetch_offset < readable.end_offset {
+        place_slices(state, partition, &mut readable, budget);
+    }
+    Ok(readable)
+}
+
+/// Adds slices until the limits are reached.
+fn place_slices(
+    state: &State,
+    partition: &Partition,
+    readable: &mut Readable,
+    budget: &mut Budget,
+) {
+    let mut found = 0;
+    let mut open = true;
+    // A limit of 0 still lets the first batch of a response through.
+    let bytes_max = readable.bytes_max.max(1);
+    let extents = partition.extents_from(readable.fetch_offset);
+    for (base, extent) in extents.take(PARTITION_EXTENTS_MAX) {
+        if base >= readable.end_offset || found >= bytes_max {
+            break;
+        }
+        let bytes = bytes_from(extent, base, readable.fetch_offset).min(bytes_max - found);
+        let slice = Slice::of(state, base, extent);
+        open = open && budget.take(&slice, bytes);
+        if open {
+            readable.slices.push(slice);
+        }
+        found += bytes;
+    }
+    readable.available = found;
+}
+
+/// About how many bytes of an extent are at or after an offset: all, or a part by offsets, and
+/// never 0.
+fn bytes_from(extent: &Extent, base: i64, offset: i64) -> u64 {
+    let skipped = u64::try_from(offset.saturating_sub(base)).unwrap_or(0);
+    let left = extent.offsets.saturating_sub(skipped);
+    let part = u128::from(extent.bytes) * u128::from(left) / u128::from(extent.offsets.max(1));
+    u64::try_from(part).unwrap_or(extent.bytes).max(1)
+}
+
+/// What a request may still take.
+struct Budget {
+    bytes_max: u64,
+    bytes: u64,
+    extents: usize,
+    block_bytes: u64,
+    known: HashSet<BlockKey>,
+    blocks: Vec<BlockKey>,
+}
+
+impl Budget {
+    fn new(bytes_max: u64) -> Self {
+        Self {
+            bytes_max,
+            bytes: 0,
+            extents: 0,
+            block_bytes: 0,
+            known: HashSet::new(),
+            blocks: vec![],
+        }
+    }
+
+    /// Whether a slice, of which about `bytes` are wanted, still fits; takes it if so. The first
+    /// slice of a request always does, so that some partition makes progress.
+    fn take(&mut self, slice: &Slice, bytes: u64) -> bool {
+        if self.extents == 0 {
+            self.add(slice, bytes);
+            return true;
+        }
+        let fresh: Vec<BlockKey> = slice
+            .blocks_ahead()
+            .map(|index| slice.block(index))
+            .filter(|key| !self.known.contains(key))
+            .collect();
+        let fresh_bytes: u64 = fresh.iter().map(BlockKey::len).sum();
+        let fits = self.bytes < self.bytes_max
+            && self.extents < EXTENTS_MAX
+            && self.blocks.len() + fresh.len() <= BLOCKS_MAX
+            && self.block_bytes + fresh_bytes <= BLOCK_BYTES_MAX;
+        if fits {
+            self.add(slice, bytes);
+        }
+        fits
+    }
+
+    fn add(&mut self, slice: &Slice, bytes: u64) {
+        self.extents += 1;
+        self.bytes += bytes;
+        for index in slice.blocks_ahead() {
+            let key = slice.block(index);
+            if self.known.insert(key) {
+                self.block_bytes += key.len();
+                self.blocks.push(key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
