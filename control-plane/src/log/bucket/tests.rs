@@ -26,3 +26,19 @@ mod on_a_faulty_store {
         [faults_neither_lose_nor_invent_entries]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_many_seeds_neither_lose_nor_invent_entries() {
+    use crate::log::conformance::faults_neither_lose_nor_invent_entries as check;
+    for seed in 0..SEEDS {
+        let site = site::BucketSite::in_memory().seeded(seed);
+        check(&if seed % 2 == 0 {
+            site
+        } else {
+            site.decorated()
+        })
+        .await;
+    }
+}
+
+const SEEDS: u64 = 20;

@@ -109,6 +109,51 @@ async fn what_is_written_after_sleeping_past_a_trim_counts_for_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sleeper_that_loses_to_another_sleeper_does_not_believe_it() {
+    for through in [11, 15] {
+        let (site, first, reader) = sleep_while_writing(Some(through)).await;
+        let second = Process::start(&site).await;
+        let (asleep, overtaking) = (Arc::clone(&second.clock), Arc::clone(&first.log));
+        second.client.before_next_put(async move {
+            asleep.suspend(LONG);
+            let result = overtaking.append("ghost".into()).await;
+            assert!(matches!(result, Err(AppendError::Stale(_))), "{result:?}");
+        });
+        match second.log.append("x".into()).await {
+            Err(AppendError::Stale(_)) => {}
+            Ok(at) => assert_eq!(
+                positions(&reader.log, 21).await,
+                [at.0],
+                "in the log for real"
+            ),
+            other => panic!("{other:?}"),
+        }
+        let read = second.log.read(Position(10), 1_000).await;
+        assert!(matches!(read, Err(ReadError::Trimmed { .. })), "{read:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_finds_itself_stale_even_if_the_stores_times_lie() {
+    let site = Arc::new(BucketSite::in_memory());
+    let sleeper = Process::start(&site).await;
+    fill(&sleeper.log, 10).await;
+    let (world, asleep) = (Arc::clone(&site), Arc::clone(&sleeper.clock));
+    sleeper.client.before_next_put(async move {
+        let awake = world.open().await;
+        fill(&awake, 2).await;
+        world.suspend(&asleep, LONG);
+        let awake = world.open().await;
+        fill(&awake, 1).await;
+        world.checkpoint(Position(11)).await;
+        assert_eq!(awake.trim(Position(11)).await.unwrap(), 11);
+        world.set_back(LONG);
+    });
+    let result = sleeper.log.append("ghost".into()).await;
+    assert!(matches!(result, Err(AppendError::Stale(_))), "{result:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_writer_that_slept_while_nothing_happened_is_trusted() {
     let (_site, sleeper, reader) = sleep_while_writing(None).await;
     assert_eq!(

@@ -76,6 +76,8 @@ pub(super) struct Client {
     pub faults: Mutex<StoreFaults>,
     /// Each request takes between half and one and a half times this.
     pub latency: Mutex<Duration>,
+    /// The answer to a read comes this much after the bucket was read.
+    pub answer_delay: Mutex<Duration>,
     /// How often each kind of request was made.
     requests: Mutex<BTreeMap<&'static str, u64>>,
     /// Runs once, when a write has been asked for and not yet carried out.
@@ -186,7 +188,12 @@ impl ObjectStore for Client {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.request("get").await?;
-        self.bucket.inner.get_opts(location, options).await
+        let got = self.bucket.inner.get_opts(location, options).await;
+        let delay = *self.answer_delay.lock();
+        if delay > Duration::ZERO {
+            tokio::time::sleep(delay).await;
+        }
+        got
     }
 
     fn delete_stream(
@@ -226,6 +233,7 @@ impl Client {
             rng: Rng::from_seed(0),
             faults: Mutex::default(),
             latency: Mutex::default(),
+            answer_delay: Mutex::default(),
             requests: Mutex::default(),
             before_put: Mutex::default(),
         }
@@ -267,6 +275,11 @@ impl BucketSite {
             decorated: false,
             _folder: folder,
         }
+    }
+
+    pub fn seeded(mut self, seed: u64) -> Self {
+        self.rng = Rng::from_seed(seed);
+        self
     }
 
     /// Each request takes some milliseconds.
@@ -326,6 +339,13 @@ impl BucketSite {
     pub fn suspend(&self, process: &SimClock, time: Duration) {
         self.bucket.clock.suspend(time);
         process.suspend(time);
+    }
+
+    /// The bucket's clock is set back.
+    pub fn set_back(&self, by: Duration) {
+        self.bucket
+            .clock
+            .jump_wall(-i64::try_from(by.as_millis()).unwrap());
     }
 
     pub async fn raw(&self, at: Position) -> Option<Bytes> {

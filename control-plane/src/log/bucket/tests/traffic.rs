@@ -136,6 +136,24 @@ async fn those_who_ask_for_the_tail_together_share_a_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_asks_for_the_tail_later_does_not_share_an_earlier_look() {
+    let site = BucketSite::in_memory();
+    let ((_, writer), (client, log)) = (open(&site).await, open(&site).await);
+    *client.answer_delay.lock() = Duration::from_millis(100);
+    let later = async {
+        // By now the first look has seen an empty log, and its answer is on the way.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let at = writer.append("x".into()).await.unwrap();
+        (at, log.tail().await.unwrap())
+    };
+    let (earlier, (appended, later)) = tokio::join!(log.tail(), later);
+    assert_eq!(
+        (earlier.unwrap(), appended, later),
+        (Position(0), Position(1), Position(1))
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_whose_answer_was_lost_is_recognised() {
     let site = BucketSite::in_memory();
     let (client, log) = open(&site).await;
