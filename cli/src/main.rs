@@ -23,6 +23,8 @@ enum Command {
     Produce(tools::produce::Args),
     /// Print the records of a topic.
     Consume(tools::consume::Args),
+    /// Measure a broker, and verify that it keeps its promises.
+    Bench(Box<tools::bench::Args>),
 }
 
 #[tokio::main]
@@ -31,6 +33,7 @@ async fn main() -> ExitCode {
         Command::Topic(args) => tools::topic::run(args).await,
         Command::Produce(args) => tools::produce::run(args).await,
         Command::Consume(args) => tools::consume::run(args).await,
+        Command::Bench(args) => tools::bench::run(*args).await,
     };
     match done {
         Err(error) if !error.is_broken_pipe() => {

@@ -24,7 +24,9 @@ pub use connection::{Connection, ConnectionOptions};
 pub use error::{ClientError, Result};
 pub use fetcher::{FetchOptions, Fetched, Fetcher};
 pub use metadata::{Cluster, Partition, Topic};
-pub use producer::{Acknowledgement, Completion, Producer, ProducerOptions};
+pub use producer::{
+    Acknowledgement, Completion, IDEMPOTENT_IN_FLIGHT_MAX, Producer, ProducerOptions,
+};
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;

@@ -1,6 +1,7 @@
 //! The tools: topics, producing, consuming, benchmarking. They speak the Kafka protocol to any
 //! broker.
 
+pub mod bench;
 pub mod consume;
 mod partitioner;
 pub mod produce;
@@ -39,6 +40,9 @@ pub enum Error {
     /// A file, standard input or standard output failed.
     #[error("{0}: {1}")]
     Io(String, std::io::Error),
+    /// It ended before it was done.
+    #[error("{0}")]
+    Failed(String),
     /// What was measured breaks a promise of the broker.
     #[error("{0}")]
     Violation(String),
@@ -48,7 +52,7 @@ impl Error {
     /// Exit status of the process: 2 for wrong usage, 1 for a failure, 3 for a broken promise.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Client(_) | Self::Io(..) => 1,
+            Self::Client(_) | Self::Io(..) | Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::Violation(_) => 3,
         }

@@ -101,6 +101,16 @@ impl BatchEncoder {
     }
 }
 
+/// Compresses a batch: appends the records of `batch`, which is not compressed, to `to`, which has a
+/// copy of its header, and adjusts that.
+pub fn compress(codec: Compression, batch: &[u8], to: &mut BytesMut) -> Result<(), String> {
+    codec.compress(&batch[HEADER_BYTES..], to)?;
+    put_at(to, at::ATTRIBUTES, &codec.number().to_be_bytes());
+    let length = (to.len() - at::LENGTH - 4) as i32;
+    put_at(to, at::LENGTH, &length.to_be_bytes());
+    Ok(())
+}
+
 /// Sets both timestamps of a batch whose records all have delta 0.
 pub fn stamp_time(batch: &mut [u8], timestamp_ms: i64) {
     put_at(batch, at::BASE_TIMESTAMP, &timestamp_ms.to_be_bytes());

@@ -10,7 +10,7 @@ mod isolation;
 
 pub use compression::Compression;
 pub use decode::{BatchView, RecordView, split_batches};
-pub use encode::{BatchEncoder, RecordLayout, seal, stamp_time};
+pub use encode::{BatchEncoder, RecordLayout, compress, seal, stamp_time};
 pub use isolation::AbortedFilter;
 
 /// Bytes of a batch before its records.
