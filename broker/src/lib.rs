@@ -1,6 +1,16 @@
-//! broker
+//! The stateless agent: Kafka protocol in, objects and metadata commands out.
+
+mod api;
+mod broker;
+mod config;
 pub mod fetch;
 pub mod group;
 pub mod metric_definitions;
 pub mod net;
+mod peers;
+pub mod produce;
+mod topology;
 pub mod wire;
+
+pub use broker::{BrokerError, Parts, Running, run, start};
+pub use config::{BrokerConfig, STORE_URL_DEFAULT, TopicConfig, TopicDefaults, settings};

@@ -67,6 +67,46 @@ pub const NETWORK_OUT_BYTES: Metric = Metric::counter(
     &[],
 );
 
+/// Batches accepted.
+pub const PRODUCE_BYTES: Metric = Metric::counter(
+    "millrace_produce_bytes_total",
+    Unit::Bytes,
+    "Bytes of record batches accepted for writing.",
+    &[],
+);
+
+/// Records accepted.
+pub const PRODUCE_RECORDS: Metric = Metric::counter(
+    "millrace_produce_records_total",
+    Unit::Count,
+    "Records accepted for writing.",
+    &[],
+);
+
+/// Objects sealed.
+pub const PRODUCE_OBJECTS: Metric = Metric::counter(
+    "millrace_produce_objects_total",
+    Unit::Count,
+    "Data objects sealed.",
+    &[],
+);
+
+/// How large objects are.
+pub const PRODUCE_OBJECT_BYTES: Metric = Metric::histogram(
+    "millrace_produce_object_bytes",
+    Unit::Bytes,
+    "Bytes of record batches in a sealed object.",
+    &[],
+);
+
+/// How many batches objects hold.
+pub const PRODUCE_OBJECT_BATCHES: Metric = Metric::histogram(
+    "millrace_produce_object_batches",
+    Unit::Count,
+    "Record batches in a sealed object.",
+    &[],
+);
+
 /// Every metric of this crate.
 pub const ALL: &[Metric] = &[
     REQUESTS,
@@ -77,6 +117,11 @@ pub const ALL: &[Metric] = &[
     REQUESTS_BYTES,
     NETWORK_IN_BYTES,
     NETWORK_OUT_BYTES,
+    PRODUCE_BYTES,
+    PRODUCE_RECORDS,
+    PRODUCE_OBJECTS,
+    PRODUCE_OBJECT_BYTES,
+    PRODUCE_OBJECT_BATCHES,
 ];
 
 /// Tells the installed recorder what the metrics of this crate are.

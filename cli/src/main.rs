@@ -1,6 +1,10 @@
 //! The one binary, `millrace`.
 
+mod agent;
 pub mod client;
+mod inspect;
+mod plane;
+mod settings_args;
 pub mod tools;
 
 use std::process::ExitCode;
@@ -17,6 +21,12 @@ struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Run everything in one process: the quick start.
+    Dev(settings_args::Args),
+    /// Run an agent.
+    Broker(settings_args::Args),
+    /// Show what the bucket and the metadata really hold.
+    Inspect(inspect::Args),
     /// Create, list, describe and delete topics.
     Topic(tools::topic::Args),
     /// Produce lines as records.
@@ -27,9 +37,15 @@ enum Command {
     Bench(Box<tools::bench::Args>),
 }
 
+/// Why a process does not run.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Dev(args) => return agent::dev(args).await,
+        Command::Broker(args) => return agent::broker(args).await,
+        Command::Inspect(args) => return inspect::run(args).await,
         Command::Topic(args) => tools::topic::run(args).await,
         Command::Produce(args) => tools::produce::run(args).await,
         Command::Consume(args) => tools::consume::run(args).await,

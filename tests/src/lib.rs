@@ -1,6 +1,7 @@
-//! What the integration tests are made of: an S3 server that fails on demand, the broker as a
+//! What the integration tests are made of: an S3 server that fails on demand, agents in this process, the broker as a
 //! process, and a Kafka client raw enough to send what no proper client would.
 
+pub mod agents;
 pub mod process;
 pub mod raw;
 pub mod s3;

@@ -6,7 +6,7 @@ pub mod consume;
 mod partitioner;
 pub mod produce;
 mod progress;
-mod table;
+pub mod table;
 pub mod topic;
 
 use std::sync::Arc;

@@ -110,14 +110,15 @@ impl CheckpointStore {
             .map(|from| state.slice(from..state.len().min(from + CHUNK_BYTES)))
             .collect();
         let chunks: Vec<Chunk> = pieces.iter().map(|piece| Chunk::of(piece)).collect();
-        let puts = pieces
-            .into_iter()
-            .zip(&chunks)
-            .enumerate()
-            .map(|(number, (piece, chunk))| {
-                let path = chunk_path(position, number, chunk);
-                async move { self.create(&path, piece).await }
-            });
+        let puts =
+            pieces
+                .into_iter()
+                .zip(chunks.clone())
+                .enumerate()
+                .map(|(number, (piece, chunk))| {
+                    let path = chunk_path(position, number, &chunk);
+                    async move { self.create(&path, piece).await }
+                });
         futures::stream::iter(puts)
             .buffered(PARALLEL)
             .try_collect::<Vec<bool>>()

@@ -1,0 +1,88 @@
+//! FindCoordinator (API key 10), versions 0 to 6: KIP-98, KIP-699 (batched), KIP-890, KIP-932.
+//!
+//! A group's coordinator is whoever holds its lease. A group without one is offered to the agent that rendezvous hashing
+//! names, which takes the lease when it is asked to do something for the group.
+
+use futures::FutureExt;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::find_coordinator_response::Coordinator;
+use kafka_protocol::messages::{ApiKey, BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use super::{Answer, Api, Call, Handler};
+use crate::topology::{self, Node};
+use control_plane::state::State;
+
+pub(super) const API: Api = Api {
+    key: ApiKey::FindCoordinator,
+    versions: 0..=6,
+    handler: Handler::InTurn(|call| handle(call).boxed()),
+};
+
+const GROUP: i8 = 0;
+
+async fn handle(call: Call) -> Answer {
+    let body: FindCoordinatorRequest = call.request.decode()?;
+    let version = call.request.version();
+    let _ = call.broker.replica().barrier().await;
+    let find = |key: &StrBytes| call.broker.replica().read(|s| find(s, body.key_type, key));
+    if version >= 4 {
+        let coordinators = body.coordinator_keys.iter().map(find).collect();
+        let response = FindCoordinatorResponse::default().with_coordinators(coordinators);
+        return call.request.respond(&response);
+    }
+    let found = find(&body.key);
+    let response = FindCoordinatorResponse::default()
+        .with_error_code(found.error_code)
+        .with_error_message(found.error_message)
+        .with_node_id(found.node_id)
+        .with_host(found.host)
+        .with_port(found.port);
+    call.request.respond(&response)
+}
+
+fn find(state: &State, key_type: i8, key: &StrBytes) -> Coordinator {
+    let answer = Coordinator::default().with_key(key.clone());
+    let refused = |error: ResponseError, why: &'static str| {
+        answer
+            .clone()
+            .with_error_code(error.code())
+            .with_error_message(Some(StrBytes::from_static_str(why)))
+            .with_node_id(BrokerId(-1))
+            .with_port(-1)
+    };
+    if key_type != GROUP {
+        let why = "only coordinators of groups are served; transactions and share groups are not";
+        return refused(ResponseError::InvalidRequest, why);
+    }
+    if key.is_empty() {
+        return refused(ResponseError::InvalidGroupId, "the group id is empty");
+    }
+    match coordinator(state, key) {
+        Some(node) => answer
+            .with_node_id(BrokerId(node.id))
+            .with_host(StrBytes::from_string(node.host))
+            .with_port(i32::from(node.port)),
+        None => refused(
+            ResponseError::CoordinatorNotAvailable,
+            "no agent serves clients",
+        ),
+    }
+}
+
+/// Who coordinates a group, or should begin to.
+fn coordinator(state: &State, group: &str) -> Option<Node> {
+    let nodes = topology::nodes(state);
+    let held = state
+        .coordinator(group)
+        .and_then(|c| state.agent(c.agent))
+        .map(|a| a.node_id);
+    if let Some(node) = nodes.iter().find(|node| Some(node.id) == held) {
+        return Some(node.clone());
+    }
+    let any_steady = nodes.iter().any(|node| !node.draining);
+    let candidates = nodes
+        .into_iter()
+        .filter(|node| !(any_steady && node.draining));
+    candidates.max_by_key(|node| topology::mix(format!("{group}\n{}", node.id).as_bytes()))
+}

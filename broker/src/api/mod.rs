@@ -1,0 +1,103 @@
+//! The Kafka APIs: one file each, with its versions and its registration. ApiVersions says what is registered here.
+
+mod api_versions;
+mod describe_cluster;
+mod describe_topic_partitions;
+mod find_coordinator;
+mod init_producer_id;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use kafka_protocol::messages::ApiKey;
+
+use crate::broker::Broker;
+use crate::net::{ConnectionContext, Pending, Reply, RequestPermit, Service};
+use crate::wire::{Request, ResponseBytes, WireError};
+
+/// A request with all it came with.
+pub(crate) struct Call {
+    /// Who answers it.
+    pub broker: Arc<Broker>,
+    /// Where it came from.
+    pub connection: Arc<ConnectionContext>,
+    /// What it says.
+    pub request: Request,
+    /// The memory it takes.
+    pub permit: RequestPermit,
+}
+
+type Answer = Result<ResponseBytes, WireError>;
+
+/// How an API is served.
+pub(crate) enum Handler {
+    /// Begun when the connection's earlier requests are answered, as Kafka does.
+    InTurn(fn(Call) -> BoxFuture<'static, Answer>),
+    /// Taken at once, in the order of the connection.
+    AtOnce(fn(Call) -> Result<Pending, WireError>),
+}
+
+/// An API that is served.
+pub(crate) struct Api {
+    pub key: ApiKey,
+    /// Those that are served; within what the kafka-protocol crate knows.
+    pub versions: RangeInclusive<i16>,
+    pub handler: Handler,
+}
+
+/// Everything that is served.
+pub(crate) const APIS: &[Api] = &[
+    produce::API,
+    metadata::API,
+    find_coordinator::API,
+    api_versions::API,
+    init_producer_id::API,
+    offset_for_leader_epoch::API,
+    describe_cluster::API,
+    describe_topic_partitions::API,
+];
+
+/// The network's view of a broker.
+#[derive(Debug)]
+pub(crate) struct Dispatch(pub Arc<Broker>);
+
+impl Service for Dispatch {
+    fn call(
+        &self,
+        connection: &Arc<ConnectionContext>,
+        request: Request,
+        permit: &RequestPermit,
+    ) -> Pending {
+        let version = request.version();
+        let api = APIS.iter().find(|api| api.key == request.api_key());
+        let Some(api) =
+            api.filter(|api| api.versions.contains(&version) || api.key == ApiKey::ApiVersions)
+        else {
+            return Pending::close(request.unsupported().to_string());
+        };
+        if let Some(failure) = self.0.replica().failure() {
+            return Pending::close(failure.to_string());
+        }
+        let call = Call {
+            broker: self.0.clone(),
+            connection: connection.clone(),
+            request,
+            permit: permit.clone(),
+        };
+        match api.handler {
+            Handler::AtOnce(handle) => {
+                handle(call).unwrap_or_else(|error| Pending::close(error.to_string()))
+            }
+            Handler::InTurn(handle) => Pending::sequential(async move {
+                match handle(call).await {
+                    Ok(response) => Reply::Response(response),
+                    Err(error) => Reply::Close(error.to_string()),
+                }
+            }),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! An agent: what it is made of, how it starts, how it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use control_plane::checkpoint::CheckpointStore;
+use control_plane::log::MetadataLog;
+use control_plane::replica::{
+    CheckpointDuty, Failure, OpenError, Replica, ReplicaParts, Session, SubmitError, keep_alive,
+};
+use control_plane::state::{METADATA_VERSION_MAX, RegisterAgent};
+use runtime::{Rng, SharedClock, Shutdown, Store};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::api::Dispatch;
+use crate::config::BrokerConfig;
+use crate::net::{Listener, Server};
+use crate::peers;
+use crate::produce::Pipeline;
+
+/// What an agent is given: everything that reaches outside of it.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The metadata log.
+    pub log: Arc<dyn MetadataLog>,
+    /// Where its checkpoints are.
+    pub checkpoints: CheckpointStore,
+    /// The bucket, for writing data.
+    pub produce_store: Store,
+    /// The bucket, for reading data.
+    pub fetch_store: Store,
+    /// Time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub rng: Rng,
+    /// The cluster's id, as clients see it.
+    pub cluster_id: String,
+}
+
+/// Why an agent does not run, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Which.
+        address: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A setting is wrong in a way that only shows when it is used.
+    #[error("{0}")]
+    Setting(String),
+    /// The metadata cannot be read.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The agent cannot register.
+    #[error("cannot join the cluster: {0}")]
+    Join(#[from] SubmitError),
+    /// It had to stop.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// An agent, as its handlers see it.
+#[derive(Debug)]
+pub struct Broker {
+    session: Session,
+    pipeline: Pipeline,
+    config: BrokerConfig,
+    clock: SharedClock,
+    rng: Rng,
+    cluster_id: String,
+}
+
+/// An agent that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens for clients.
+    pub address: SocketAddr,
+    /// Its session.
+    pub session: Session,
+    ended: JoinHandle<Result<(), BrokerError>>,
+}
+
+impl Running {
+    /// Returns when the agent has ended: in order after its shutdown, or because it had to.
+    pub async fn ended(self) -> Result<(), BrokerError> {
+        match self.ended.await {
+            Ok(ended) => ended,
+            Err(error) => Err(BrokerError::Setting(format!(
+                "the agent's task ended: {error}"
+            ))),
+        }
+    }
+}
+
+impl Broker {
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) fn replica(&self) -> &Replica {
+        self.session.replica()
+    }
+
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    pub(crate) fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    pub(crate) fn rng(&self) -> &Rng {
+        &self.rng
+    }
+
+    pub(crate) fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+}
+
+/// Runs an agent until `shutdown` has begun and everything it accepted is settled.
+pub async fn run(
+    config: BrokerConfig,
+    parts: Parts,
+    shutdown: Shutdown,
+) -> Result<(), BrokerError> {
+    start(config, parts, shutdown).await?.ended().await
+}
+
+/// Starts an agent; when this returns it serves.
+pub async fn start(
+    config: BrokerConfig,
+    parts: Parts,
+    shutdown: Shutdown,
+) -> Result<Running, BrokerError> {
+    let resolved = &config.resolved;
+    let listener = bind_clients(resolved.text("listen")).await?;
+    let address = local(listener.local_addr(), resolved.text("listen"))?;
+    let peer_listener = bind_peers(resolved.opt_text("peer.listen"), address).await?;
+    let peer_address = local(peer_listener.local_addr(), "peer.listen")?;
+    let replica_parts = ReplicaParts {
+        log: parts.log.clone(),
+        checkpoints: parts.checkpoints.clone(),
+        clock: parts.clock.clone(),
+        rng: parts.rng.fork("replica"),
+    };
+    // The replica outlives the drain of what needs it.
+    let replica = Replica::open(replica_parts, &shutdown).await?;
+    let registration = registration(&config, &parts.rng, address, peer_address)?;
+    let session = replica.join(registration, &shutdown).await?;
+    let broker = assemble(config, &parts, session.clone(), &shutdown);
+    let served = tokio::spawn(serve(broker, listener, peer_listener, shutdown));
+    Ok(Running {
+        address,
+        session,
+        ended: served,
+    })
+}
+
+type Assembled = (Arc<Broker>, JoinHandle<()>);
+
+fn assemble(
+    config: BrokerConfig,
+    parts: &Parts,
+    session: Session,
+    shutdown: &Shutdown,
+) -> Assembled {
+    let (pipeline, settled) = Pipeline::start(
+        session.clone(),
+        parts.produce_store.clone(),
+        parts.clock.clone(),
+        parts.rng.fork("produce"),
+        config.pipeline,
+        Arc::new(|_| {}),
+        shutdown,
+    );
+    let broker = Broker {
+        session,
+        pipeline,
+        config,
+        clock: parts.clock.clone(),
+        rng: parts.rng.fork("broker"),
+        cluster_id: parts.cluster_id.clone(),
+    };
+    (Arc::new(broker), settled)
+}
+
+async fn serve(
+    (broker, settled): Assembled,
+    listener: Listener,
+    peer_listener: TcpListener,
+    shutdown: Shutdown,
+) -> Result<(), BrokerError> {
+    let session = broker.session.clone();
+    let replica = session.replica().clone();
+    let alive = tokio::spawn(keep_alive(
+        session.clone(),
+        broker.config.liveness,
+        shutdown.clone(),
+    ));
+    let duty = CheckpointDuty::new(session.clone(), broker.config.checkpoint);
+    tokio::spawn(duty.run(shutdown.clone()));
+    tokio::spawn(peers::listen(
+        peer_listener,
+        session.clone(),
+        shutdown.clone(),
+    ));
+    tokio::spawn(peers::notify(session.clone(), shutdown.clone()));
+    let (net, clock) = (broker.config.net.clone(), broker.clock.clone());
+    let server = Arc::new(Server::new(Dispatch(broker), net, clock));
+    let clients = listener.run(server, shutdown.clone());
+    let orderly = async {
+        clients.await;
+        let _ = settled.await;
+        let _ = alive.await;
+        let _ = session.leave().await;
+    };
+    tokio::select! {
+        biased;
+        failure = replica.failed() => {
+            shutdown.begin();
+            Err(failure.into())
+        }
+        drained = shutdown.drained(orderly) => {
+            if drained.is_none() {
+                tracing::warn!("not everything was settled within drain.timeout.ms");
+            }
+            Ok(())
+        }
+    }
+}
+
+fn registration(
+    config: &BrokerConfig,
+    rng: &Rng,
+    address: SocketAddr,
+    peer_address: SocketAddr,
+) -> Result<RegisterAgent, BrokerError> {
+    let resolved = &config.resolved;
+    let advertised = resolved
+        .opt_text("advertise")
+        .map_or_else(|| address.to_string(), str::to_owned);
+    let (host, port) = split_address(&advertised, address.port()).ok_or_else(|| {
+        BrokerError::Setting(format!("advertise {advertised:?} is not HOST:PORT"))
+    })?;
+    let agent_id = match resolved.opt_text("agent.id") {
+        Some(id) => id.to_owned(),
+        None => format!("agent-{:08x}", rng.u64() as u32),
+    };
+    let peer_address = resolved
+        .opt_text("peer.advertise")
+        .map_or_else(|| peer_address.to_string(), str::to_owned);
+    Ok(RegisterAgent {
+        nonce: rng.uuid(),
+        agent_id,
+        host,
+        port,
+        peer_address,
+        zone: resolved.opt_text("zone").map(str::to_owned),
+        version_max: METADATA_VERSION_MAX,
+    })
+}
+
+/// Host and port; port 0 stands for the one that is listened on.
+fn split_address(address: &str, bound_port: u16) -> Option<(String, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = port.parse::<u16>().ok()?;
+    let port = if port == 0 { bound_port } else { port };
+    (!host.is_empty()).then(|| (host.to_owned(), port))
+}
+
+async fn bind_clients(address: &str) -> Result<Listener, BrokerError> {
+    let failed = |error| BrokerError::Listen {
+        address: address.to_owned(),
+        error,
+    };
+    Listener::bind("clients", address).await.map_err(failed)
+}
+
+async fn bind_peers(
+    address: Option<&str>,
+    clients: SocketAddr,
+) -> Result<TcpListener, BrokerError> {
+    let default = SocketAddr::new(clients.ip(), 0).to_string();
+    let address = address.unwrap_or(&default);
+    let failed = |error| BrokerError::Listen {
+        address: address.to_owned(),
+        error,
+    };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+fn local(bound: std::io::Result<SocketAddr>, address: &str) -> Result<SocketAddr, BrokerError> {
+    bound.map_err(|error| BrokerError::Listen {
+        address: address.to_owned(),
+        error,
+    })
+}

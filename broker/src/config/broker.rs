@@ -1,0 +1,384 @@
+//! The settings of an agent: the one table, and what the code makes of it.
+
+use std::time::Duration;
+
+use control_plane::replica::{CheckpointOptions, LivenessOptions};
+use object_format::batch::TimestampType;
+use runtime::settings::{Kind, Resolved, Setting};
+
+use super::topic::{TopicConfig, TopicDefaults};
+use crate::net::NetConfig;
+use crate::produce::{BatcherOptions, PipelineOptions};
+
+const LONG: i64 = i64::MAX;
+const INT: i64 = i32::MAX as i64;
+
+/// A time of at least `min` milliseconds.
+const fn time(min: i64) -> Kind {
+    Kind::DurationMs { min, max: LONG }
+}
+
+/// A number of bytes of at least `min`.
+const fn bytes(min: i64) -> Kind {
+    Kind::Bytes { min, max: LONG }
+}
+
+const fn int(min: i64, max: i64) -> Kind {
+    Kind::Int { min, max }
+}
+
+/// Where `millrace dev` keeps its data if nothing says otherwise.
+pub const STORE_URL_DEFAULT: &str = "./millrace-data";
+
+/// Every setting of an agent.
+pub fn settings() -> Vec<Setting> {
+    let store = runtime::store::settings::SETTINGS.iter();
+    store.chain(OWN_SETTINGS).cloned().collect()
+}
+
+/// Those that are not about how to reach the store. Kafka's keep their names and defaults.
+const OWN_SETTINGS: &[Setting] = &[
+    Setting::new(
+        "metadata.log",
+        Kind::Text,
+        "bucket",
+        "Where the metadata log is: bucket (in the store), or memory (lost at exit).",
+    ),
+    Setting::new(
+        "metadata.poll.interval.ms",
+        time(1),
+        "500ms",
+        "How often an agent looks for entries of agents that cannot tell it themselves.",
+    ),
+    Setting::new(
+        "metadata.checkpoint.entries",
+        int(1, LONG),
+        "1000",
+        "A checkpoint is written after this many entries of the metadata log.",
+    ),
+    Setting::new(
+        "metadata.log.min.age.ms",
+        time(60_000),
+        "30m",
+        "Entries of the metadata log are kept for at least this long. An agent that was away for longer must start again.",
+    ),
+    Setting::new(
+        "listen",
+        Kind::Text,
+        "127.0.0.1:9092",
+        "Address for Kafka clients. Port 0 takes a free one and prints it.",
+    ),
+    Setting::new(
+        "advertise",
+        Kind::Text,
+        "",
+        "Address that clients are told to connect to. Empty: the one listened on.",
+    ),
+    Setting::new(
+        "admin.listen",
+        Kind::Text,
+        "127.0.0.1:0",
+        "Address of /metrics, /healthz and /readyz. Port 0 takes a free one.",
+    ),
+    Setting::new(
+        "peer.listen",
+        Kind::Text,
+        "",
+        "Address for other agents. Empty: a free port on the host of `listen`.",
+    ),
+    Setting::new(
+        "peer.advertise",
+        Kind::Text,
+        "",
+        "Address that other agents connect to. Empty: the one listened on.",
+    ),
+    Setting::new(
+        "agent.id",
+        Kind::Text,
+        "",
+        "Lasting name of this agent. A newer agent of the same name replaces it. Empty: a random one, and `dev` for `millrace dev`.",
+    ),
+    Setting::new(
+        "zone",
+        Kind::Text,
+        "",
+        "Availability zone of this agent (Kafka's broker.rack); clients are kept in theirs.",
+    ),
+    Setting::new(
+        "agent.heartbeat.ms",
+        time(10),
+        "3s",
+        "An agent that wrote no metadata for this long writes a heartbeat.",
+    ),
+    Setting::new(
+        "agent.session.timeout.ms",
+        time(100),
+        "18s",
+        "An agent that was silent for this long is fenced.",
+    ),
+    Setting::new(
+        "drain.timeout.ms",
+        time(0),
+        "30s",
+        "Longest time for finishing what was accepted, after SIGTERM.",
+    ),
+    Setting::new(
+        "log.format",
+        Kind::Choice(&["readable", "json"]),
+        "readable",
+        "Form of this process's own log.",
+    ),
+    Setting::new(
+        "log.filter",
+        Kind::Text,
+        "info",
+        "What is logged, as tracing's EnvFilter: info, debug, broker=debug,info, ...",
+    ),
+    Setting::new(
+        "linger.ms",
+        time(0),
+        "250ms",
+        "Longest time a record waits before its object is written.",
+    ),
+    Setting::new(
+        "object.bytes.max",
+        Kind::Bytes {
+            min: 64 << 10,
+            max: 256 << 20,
+        },
+        "8MiB",
+        "An object is written at the latest when it has this many bytes.",
+    ),
+    Setting::new(
+        "put.budget.per.second",
+        int(-1, INT),
+        "-1",
+        "PUTs per second that may be spent on writing earlier than the linger asks for: the ceiling of what requests cost. \
+         -1: 4 on s3, gs and az, unlimited on file and memory.",
+    ),
+    Setting::new(
+        "uploads.max",
+        int(1, 32),
+        "8",
+        "Objects being uploaded at once.",
+    ),
+    Setting::new(
+        "cache.bytes",
+        bytes(8 << 20),
+        "256MiB",
+        "Memory for data that was read or written lately.",
+    ),
+    Setting::new(
+        "fetch.memory.bytes",
+        bytes(1 << 20),
+        "256MiB",
+        "Memory for responses to Fetch that are being put together.",
+    ),
+    Setting::new(
+        "num.partitions",
+        int(1, 100_000),
+        "1",
+        "Partitions of a topic that is created without saying how many.",
+    ),
+    Setting::new(
+        "auto.create.topics.enable",
+        Kind::Bool,
+        "true",
+        "Create topics that clients ask for and that do not exist.",
+    ),
+    Setting::new(
+        "message.max.bytes",
+        Kind::Bytes { min: 0, max: INT },
+        "1048588",
+        "Largest record batch; a topic's max.message.bytes wins.",
+    ),
+    Setting::new(
+        "log.message.timestamp.type",
+        Kind::Choice(&["CreateTime", "LogAppendTime"]),
+        "CreateTime",
+        "Whether records keep their producer's time or get the broker's; a topic's message.timestamp.type wins.",
+    ),
+    Setting::new(
+        "log.message.timestamp.before.max.ms",
+        time(0),
+        "9223372036854775807",
+        "How far a record's time may lie before the broker's.",
+    ),
+    Setting::new(
+        "log.message.timestamp.after.max.ms",
+        time(0),
+        "3600000",
+        "How far a record's time may lie after the broker's.",
+    ),
+    Setting::new(
+        "log.cleanup.policy",
+        Kind::List,
+        "delete",
+        "Default of a topic's cleanup.policy: delete, compact or both.",
+    ),
+    Setting::new(
+        "log.retention.ms",
+        time(-1),
+        "604800000",
+        "Default of a topic's retention.ms; -1 is without end.",
+    ),
+    Setting::new(
+        "log.retention.bytes",
+        bytes(-1),
+        "-1",
+        "Default of a topic's retention.bytes; -1 is without bound.",
+    ),
+    Setting::new(
+        "socket.request.max.bytes",
+        Kind::Bytes { min: 1, max: INT },
+        "104857600",
+        "Largest request.",
+    ),
+    Setting::new(
+        "queued.max.request.bytes",
+        bytes(1 << 20),
+        "512MiB",
+        "Memory for requests being worked on, over all connections; past it sockets are not read.",
+    ),
+    Setting::new(
+        "max.connections",
+        int(1, INT),
+        "10000",
+        "Connections at once; more are closed.",
+    ),
+    Setting::new(
+        "connections.max.idle.ms",
+        time(1),
+        "600000",
+        "A connection without requests for this long is closed.",
+    ),
+    Setting::new(
+        "fetch.max.bytes",
+        Kind::Bytes {
+            min: 1024,
+            max: INT,
+        },
+        "57671680",
+        "Most bytes of one response to Fetch.",
+    ),
+    Setting::new(
+        "max.incremental.fetch.session.cache.slots",
+        int(0, INT),
+        "1000",
+        "Fetch sessions at once (KIP-227).",
+    ),
+    Setting::new(
+        "group.min.session.timeout.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "6000",
+        "Least session timeout of a group member.",
+    ),
+    Setting::new(
+        "group.max.session.timeout.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "1800000",
+        "Greatest session timeout of a group member.",
+    ),
+    Setting::new(
+        "group.initial.rebalance.delay.ms",
+        Kind::DurationMs { min: 0, max: INT },
+        "3000",
+        "How long an empty group waits for more members before its first rebalance.",
+    ),
+    Setting::new(
+        "group.max.size",
+        int(1, INT),
+        "2147483647",
+        "Most members of a group.",
+    ),
+    Setting::new(
+        "offset.metadata.max.bytes",
+        Kind::Bytes { min: 0, max: INT },
+        "4096",
+        "Longest metadata beside a committed offset.",
+    ),
+];
+
+/// Settings of an agent, typed.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// Everything, as it was set and from where.
+    pub resolved: Resolved,
+    /// What topics have that set nothing.
+    pub topic_defaults: TopicDefaults,
+    /// `num.partitions`.
+    pub partitions_default: u32,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// Bounds of the network side.
+    pub net: NetConfig,
+    /// The produce path.
+    pub pipeline: PipelineOptions,
+    /// Heartbeats and expiry of agents.
+    pub liveness: LivenessOptions,
+    /// Checkpoints of the metadata.
+    pub checkpoint: CheckpointOptions,
+}
+
+impl BrokerConfig {
+    /// The settings as the code uses them. `puts_cost` says whether the store charges for PUTs, which decides the
+    /// default put budget.
+    pub fn new(resolved: Resolved, puts_cost: bool) -> Self {
+        let int = |name: &str| resolved.int(name);
+        let size = |name: &str| usize::try_from(resolved.int(name)).unwrap_or(usize::MAX);
+        let puts_per_second = match int("put.budget.per.second") {
+            -1 => puts_cost.then_some(4.0),
+            rate => Some((rate as f64).max(0.001)),
+        };
+        let topic_defaults = TopicDefaults(TopicConfig {
+            message_bytes_max: resolved.bytes("message.max.bytes"),
+            timestamp_type: match resolved.text("log.message.timestamp.type") {
+                "LogAppendTime" => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            timestamp_before_max_ms: int("log.message.timestamp.before.max.ms"),
+            timestamp_after_max_ms: int("log.message.timestamp.after.max.ms"),
+            is_compacted: resolved
+                .list("log.cleanup.policy")
+                .iter()
+                .any(|p| p == "compact"),
+        });
+        let net = NetConfig {
+            request_bytes_max: size("socket.request.max.bytes"),
+            requests_bytes_max: size("queued.max.request.bytes"),
+            connections_max: size("max.connections"),
+            idle: resolved.duration("connections.max.idle.ms"),
+            drain: resolved.duration("drain.timeout.ms"),
+            ..NetConfig::default()
+        };
+        let batcher = BatcherOptions {
+            object_bytes_max: resolved.bytes("object.bytes.max"),
+            linger: resolved.duration("linger.ms"),
+            puts_per_second,
+            ..BatcherOptions::default()
+        };
+        let pipeline = PipelineOptions {
+            batcher,
+            uploads_max: size("uploads.max"),
+            upload_timeout: resolved.duration("store.request.timeout.ms"),
+        };
+        let liveness = LivenessOptions {
+            heartbeat: resolved.duration("agent.heartbeat.ms"),
+            session_timeout: resolved.duration("agent.session.timeout.ms"),
+        };
+        let checkpoint = CheckpointOptions {
+            entries: resolved.bytes("metadata.checkpoint.entries"),
+            interval: Duration::from_secs(5),
+        };
+        Self {
+            topic_defaults,
+            partitions_default: u32::try_from(int("num.partitions")).unwrap_or(1),
+            auto_create_topics: resolved.bool("auto.create.topics.enable"),
+            net,
+            pipeline,
+            liveness,
+            checkpoint,
+            resolved,
+        }
+    }
+}

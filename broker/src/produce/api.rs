@@ -1,0 +1,228 @@
+//! Produce (API key 0), versions 3 to 13: KIP-98, KIP-467, KIP-516 (topic ids from 13), KIP-951.
+//!
+//! Every batch of a request is judged by itself. Positions are fixed while the request is taken, in the order of the
+//! connection; the response waits for all its batches or the request's timeout, whichever is first.
+
+use std::time::Duration;
+
+use control_plane::replica::Replica;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::protocol::StrBytes;
+use object_format::{TopicId, TopicPartition};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::pipeline::Acknowledgement;
+use super::{Pipeline, ProduceError, Stored, metrics, validate};
+use crate::config::{TopicConfig, TopicDefaults};
+use crate::net::{Pending, Reply, RequestPermit};
+use crate::wire::{Request, ResponseBytes, WireError};
+
+/// A batch that was taken or refused.
+enum Taken {
+    Pending {
+        acknowledgement: oneshot::Receiver<Acknowledgement>,
+        log_append_time_ms: i64,
+    },
+    Refused(ProduceError),
+}
+
+struct TakenTopic {
+    response: TopicProduceResponse,
+    partitions: Vec<(i32, Taken)>,
+}
+
+/// Takes a Produce request: judges its batches and fixes their positions now, answers when they are durable.
+pub fn handle(
+    pipeline: &Pipeline,
+    replica: &Replica,
+    defaults: &TopicDefaults,
+    now_ms: i64,
+    request: Request,
+    permit: &RequestPermit,
+) -> Result<Pending, WireError> {
+    let body: ProduceRequest = request.decode()?;
+    let (acks, timeout_ms) = (body.acks, body.timeout_ms);
+    let take = |topic| take_topic(pipeline, replica, defaults, now_ms, acks, topic, permit);
+    let topics: Vec<TakenTopic> = body.topic_data.into_iter().map(take).collect();
+    if acks == 0 {
+        return Ok(without_response(topics));
+    }
+    let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+    Ok(Pending::concurrent(async move {
+        match respond(&request, topics, timeout).await {
+            Ok(response) => Reply::Response(response),
+            Err(error) => Reply::Close(error.to_string()),
+        }
+    }))
+}
+
+/// Nobody waits. As in Kafka, a refusal closes the connection: the client's only sign of it.
+fn without_response(topics: Vec<TakenTopic>) -> Pending {
+    let mut partitions = topics.into_iter().flat_map(|topic| topic.partitions);
+    let refusal = partitions.find_map(|(_, taken)| match taken {
+        Taken::Refused(error) => Some(error),
+        Taken::Pending { .. } => None,
+    });
+    match refusal {
+        Some(error) => Pending::close(format!("produced with acks=0: {error}")),
+        None => Pending::Ready(Reply::None),
+    }
+}
+
+fn take_topic(
+    pipeline: &Pipeline,
+    replica: &Replica,
+    defaults: &TopicDefaults,
+    now_ms: i64,
+    acks: i16,
+    topic: TopicProduceData,
+    permit: &RequestPermit,
+) -> TakenTopic {
+    let response = TopicProduceResponse::default()
+        .with_name(topic.name.clone())
+        .with_topic_id(topic.topic_id);
+    let known = match acks {
+        -1..=1 => find(replica, defaults, &topic),
+        _ => Err(ProduceError::Acks),
+    };
+    let take = |data: PartitionProduceData| {
+        let index = data.index;
+        let taken = match &known {
+            Ok((id, config)) => take_batch(pipeline, replica, *id, config, now_ms, data, permit),
+            Err(error) => Err(error.clone()),
+        };
+        (index, taken.unwrap_or_else(Taken::Refused))
+    };
+    let partitions = topic.partition_data.into_iter().map(take).collect();
+    TakenTopic {
+        response,
+        partitions,
+    }
+}
+
+/// The topic a part of the request is for, by id if there is one.
+fn find(
+    replica: &Replica,
+    defaults: &TopicDefaults,
+    topic: &TopicProduceData,
+) -> Result<(TopicId, TopicConfig), ProduceError> {
+    replica.read(|state| {
+        if topic.topic_id.is_nil() {
+            let (id, topic) = state
+                .topic_named(&topic.name)
+                .ok_or(ProduceError::UnknownPartition)?;
+            return Ok((id, defaults.of(topic)));
+        }
+        let id = TopicId(topic.topic_id);
+        let topic = state.topic(id).ok_or(ProduceError::UnknownTopicId)?;
+        Ok((id, defaults.of(topic)))
+    })
+}
+
+fn take_batch(
+    pipeline: &Pipeline,
+    replica: &Replica,
+    topic: TopicId,
+    config: &TopicConfig,
+    now_ms: i64,
+    data: PartitionProduceData,
+    permit: &RequestPermit,
+) -> Result<Taken, ProduceError> {
+    let partition = u32::try_from(data.index).map_err(|_| ProduceError::UnknownPartition)?;
+    let partition = TopicPartition { topic, partition };
+    if replica.read(|state| state.partition(partition).is_none()) {
+        return Err(ProduceError::UnknownPartition);
+    }
+    let valid = validate::validate(data.records, config, now_ms)?;
+    metrics::produced(
+        valid.bytes.len(),
+        valid.header.record_count.unsigned_abs().into(),
+    );
+    let acknowledgement = pipeline.add(partition, valid.bytes, &valid.header, permit);
+    Ok(Taken::Pending {
+        acknowledgement,
+        log_append_time_ms: valid.log_append_time_ms,
+    })
+}
+
+async fn respond(
+    request: &Request,
+    topics: Vec<TakenTopic>,
+    timeout: Duration,
+) -> Result<ResponseBytes, WireError> {
+    let deadline = tokio::time::sleep(timeout).deadline();
+    let mut responses = Vec::with_capacity(topics.len());
+    let mut error_code = 0;
+    for TakenTopic {
+        response,
+        partitions,
+    } in topics
+    {
+        let mut answered = Vec::with_capacity(partitions.len());
+        for (index, taken) in partitions {
+            let partition = answer(index, taken, deadline).await;
+            if partition.error_code != 0 {
+                error_code = partition.error_code;
+            }
+            answered.push(partition);
+        }
+        responses.push(response.with_partition_responses(answered));
+    }
+    let body = ProduceResponse::default().with_responses(responses);
+    Ok(request.respond(&body)?.with_error_code(error_code))
+}
+
+/// What became of one batch, as far as it is known at the deadline.
+async fn answer(index: i32, taken: Taken, deadline: Instant) -> PartitionProduceResponse {
+    let (acknowledgement, log_append_time_ms) = match taken {
+        Taken::Refused(error) => (Err(error), -1),
+        Taken::Pending {
+            acknowledgement,
+            log_append_time_ms,
+        } => {
+            let settled = match tokio::time::timeout_at(deadline, acknowledgement).await {
+                Ok(Ok(acknowledgement)) => acknowledgement,
+                Ok(Err(_)) => Err(ProduceError::Unable("it stopped".into())),
+                Err(_) => Err(ProduceError::TimedOut),
+            };
+            (settled, log_append_time_ms)
+        }
+    };
+    let response = PartitionProduceResponse::default().with_index(index);
+    match acknowledgement {
+        Ok(Stored {
+            base_offset,
+            log_start_offset,
+        }) => response
+            .with_base_offset(base_offset)
+            .with_log_append_time_ms(log_append_time_ms)
+            .with_log_start_offset(log_start_offset),
+        Err(error) => refusal(response, &error),
+    }
+}
+
+fn refusal(response: PartitionProduceResponse, error: &ProduceError) -> PartitionProduceResponse {
+    let message = StrBytes::from_string(error.to_string());
+    // KIP-467: a batch is refused as a whole, so its first record stands for all.
+    let records = match error {
+        ProduceError::Keyless | ProduceError::Batch(_) | ProduceError::Timestamp(_) => {
+            vec![
+                BatchIndexAndErrorMessage::default()
+                    .with_batch_index_error_message(Some(message.clone())),
+            ]
+        }
+        _ => vec![],
+    };
+    response
+        .with_error_code(error.code())
+        .with_base_offset(-1)
+        .with_log_append_time_ms(-1)
+        .with_log_start_offset(-1)
+        .with_record_errors(records)
+        .with_error_message(Some(message))
+}

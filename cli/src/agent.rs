@@ -1,0 +1,101 @@
+//! `millrace dev` and `millrace broker`: an agent as a process.
+
+use std::process::ExitCode;
+
+use broker::BrokerConfig;
+use runtime::telemetry::{self, AdminServer, LogFormat, Metrics, Readiness};
+use runtime::{Rng, Shutdown, SystemClock};
+
+use crate::settings_args::Args;
+use crate::{Failure, plane};
+
+/// Runs everything in one process.
+pub async fn dev(args: Args) -> ExitCode {
+    let defaults = [
+        ("agent.id", "dev"),
+        ("store.url", broker::STORE_URL_DEFAULT),
+    ];
+    report(run(args, "dev", &defaults).await)
+}
+
+/// Runs an agent alone.
+pub async fn broker(args: Args) -> ExitCode {
+    report(run(args, "broker", &[]).await)
+}
+
+fn report(ended: Result<(), Failure>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("millrace: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args, role: &str, defaults: &[(&str, &str)]) -> Result<(), Failure> {
+    let settings = args.resolve(defaults)?;
+    let format = match settings.text("log.format") {
+        "json" => LogFormat::Json,
+        _ => LogFormat::Readable,
+    };
+    telemetry::init_logging(format, settings.text("log.filter"))?;
+    let metrics = Metrics::install()?;
+    let shutdown = Shutdown::new(settings.duration("drain.timeout.ms"));
+    tokio::spawn(runtime::shutdown::signals(&shutdown)?);
+    let readiness = Readiness::new(&shutdown);
+    let serving = readiness.condition("serving");
+    serving.unmet("starting");
+    broker::metric_definitions::describe();
+    let admin_listen = settings.text("admin.listen");
+    let admin_listen = admin_listen
+        .parse()
+        .map_err(|_| format!("admin.listen {admin_listen:?} is not an IP address and a port"))?;
+    let admin = AdminServer::bind(admin_listen, metrics.clone(), readiness).await?;
+    let admin_address = admin.address();
+    tokio::spawn(metrics.upkeep());
+    let stopped = shutdown.clone();
+    tokio::spawn(admin.serve(async move { stopped.drain_over().await }));
+
+    let rng = Rng::from_os();
+    let clock = SystemClock::shared();
+    let opened = plane::open(plane::Access::Join, &settings, &clock, &rng).await?;
+    let config = BrokerConfig::new(settings, opened.puts_cost);
+    let store_url = config.resolved.text("store.url").to_owned();
+    let metadata = config.resolved.text("metadata.log").to_owned();
+    let running = broker::start(config, opened.parts, shutdown.clone()).await?;
+    serving.met();
+    announce(
+        role,
+        &running.address.to_string(),
+        &admin_address.to_string(),
+        &store_url,
+        &metadata,
+    );
+    let ended = running.ended().await;
+    tracing::info!("stopped");
+    Ok(ended?)
+}
+
+fn announce(role: &str, address: &str, admin: &str, store: &str, metadata: &str) {
+    let data = match store
+        .strip_prefix("file://")
+        .or((!store.contains("://")).then_some(store))
+    {
+        Some(path) => {
+            std::path::absolute(path).map_or(path.to_owned(), |p| p.display().to_string())
+        }
+        None => store.to_owned(),
+    };
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "millrace".to_owned());
+    println!("millrace {role} {}", env!("CARGO_PKG_VERSION"));
+    println!("listening on {address}");
+    println!("data in {data}, metadata log: {metadata}");
+    println!("admin on http://{admin}");
+    println!("try:");
+    println!("  echo hello | {program} produce greetings --bootstrap {address}");
+    println!("  {program} consume greetings --bootstrap {address} --from beginning --until-end");
+    println!("  kcat -b {address} -t greetings -C -e");
+}

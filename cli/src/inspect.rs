@@ -1,0 +1,283 @@
+//! `millrace inspect`: what the bucket and the metadata really hold. Reads both directly, through no agent, and
+//! changes nothing.
+
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use control_plane::replica::{Replica, ReplicaParts};
+use control_plane::state::{Extent, Partition, State};
+use object_format::batch::{self, BatchHeader};
+use object_format::{ObjectId, TopicPartition, object, path};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use runtime::{Rng, Shutdown, SystemClock};
+
+use crate::settings_args;
+use crate::tools::table::{Align, Table};
+use crate::{Failure, plane};
+
+/// Show what the bucket and the metadata really hold.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// A data object: its header, runs and batches, every checksum verified.
+    Object {
+        /// Its key (data/...), its id (...-...), or a file.
+        object: String,
+        #[command(flatten)]
+        settings: settings_args::Args,
+    },
+    /// A topic: its id, configs and partitions.
+    Topic {
+        /// Its name.
+        topic: String,
+        #[command(flatten)]
+        settings: settings_args::Args,
+    },
+    /// A partition: its offsets, extents and producers.
+    Partition {
+        /// Name of its topic.
+        topic: String,
+        /// Its index.
+        partition: u32,
+        #[command(flatten)]
+        settings: settings_args::Args,
+    },
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> ExitCode {
+    let done = match args.command {
+        Command::Object { object, settings } => inspect_object(&object, settings).await,
+        Command::Topic { topic, settings } => {
+            inspect_state(settings, |state| show_topic(state, &topic)).await
+        }
+        Command::Partition {
+            topic,
+            partition,
+            settings,
+        } => inspect_state(settings, |state| show_partition(state, &topic, partition)).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("millrace: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn open(settings: settings_args::Args) -> Result<broker::Parts, Failure> {
+    let settings = settings.resolve(&[("store.url", broker::STORE_URL_DEFAULT)])?;
+    let (clock, rng) = (SystemClock::shared(), Rng::from_os());
+    let opened = plane::open(plane::Access::Look, &settings, &clock, &rng).await?;
+    Ok(opened.parts)
+}
+
+async fn inspect_state(
+    settings: settings_args::Args,
+    show: impl FnOnce(&State) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let parts = open(settings).await?;
+    let shutdown = Shutdown::default();
+    let replica = ReplicaParts {
+        log: parts.log,
+        checkpoints: parts.checkpoints,
+        clock: parts.clock,
+        rng: parts.rng,
+    };
+    let replica = Replica::open(replica, &shutdown).await?;
+    replica.read(|state| {
+        println!(
+            "metadata log position {}, version {}",
+            state.position(),
+            state.metadata_version()
+        );
+        show(state)
+    })
+}
+
+fn show_topic(state: &State, name: &str) -> Result<(), Failure> {
+    let (id, topic) = state
+        .topic_named(name)
+        .ok_or_else(|| format!("there is no topic {name:?}"))?;
+    println!("topic {name}, id {id}, {} partitions", topic.partitions);
+    for (config, value) in &topic.configs {
+        println!("  {config} = {value}");
+    }
+    let columns = [
+        "PARTITION",
+        "LOG START",
+        "HIGH WATERMARK",
+        "EXTENTS",
+        "BYTES",
+        "PRODUCERS",
+    ];
+    let mut table = Table::new(&columns.map(|name| (name, Align::Right)));
+    for index in 0..topic.partitions {
+        let key = TopicPartition {
+            topic: id,
+            partition: index,
+        };
+        let Some(p) = state.partition(key) else {
+            continue;
+        };
+        let numbers = [
+            u64::from(index),
+            p.log_start_offset as u64,
+            p.high_watermark as u64,
+            p.extents.len() as u64,
+            p.bytes(),
+            p.producers.len() as u64,
+        ];
+        table.row(numbers.map(|n| n.to_string()));
+    }
+    print!("{table}");
+    Ok(())
+}
+
+fn show_partition(state: &State, name: &str, partition: u32) -> Result<(), Failure> {
+    let (id, _) = state
+        .topic_named(name)
+        .ok_or_else(|| format!("there is no topic {name:?}"))?;
+    let found = state.partition(TopicPartition {
+        topic: id,
+        partition,
+    });
+    let partition: &Partition =
+        found.ok_or_else(|| format!("topic {name:?} has no partition {partition}"))?;
+    let (start, end) = (partition.log_start_offset, partition.high_watermark);
+    println!(
+        "log start offset {start}, high watermark {end}, {} bytes",
+        partition.bytes()
+    );
+    let right = |name| (name, Align::Right);
+    let columns = [
+        right("BASE OFFSET"),
+        right("OFFSETS"),
+        ("OBJECT", Align::Left),
+        right("POSITION"),
+        right("BYTES"),
+        right("MAX TIMESTAMP"),
+    ];
+    let mut extents = Table::new(&columns);
+    for (
+        base,
+        Extent {
+            object,
+            position,
+            bytes,
+            offsets,
+            max_timestamp,
+        },
+    ) in &partition.extents
+    {
+        let cells = [
+            base.to_string(),
+            offsets.to_string(),
+            path::data(*object),
+            position.to_string(),
+            bytes.to_string(),
+            max_timestamp.to_string(),
+        ];
+        extents.row(cells);
+    }
+    print!("{extents}");
+    if !partition.producers.is_empty() {
+        let mut producers =
+            Table::new(&[right("PRODUCER ID"), right("EPOCH"), right("LAST SEQUENCE")]);
+        for (id, producer) in &partition.producers {
+            producers.row([
+                id.to_string(),
+                producer.epoch.to_string(),
+                producer.last_sequence().to_string(),
+            ]);
+        }
+        print!("{producers}");
+    }
+    Ok(())
+}
+
+async fn inspect_object(name: &str, settings: settings_args::Args) -> Result<(), Failure> {
+    let bytes = match std::fs::read(name) {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(_) => {
+            let key = key_of(name)
+                .ok_or_else(|| format!("{name:?} is no file, key or id of an object"))?;
+            let store = open(settings).await?.fetch_store;
+            println!("key {key}");
+            store.get(&Path::from(key)).await?.bytes().await?
+        }
+    };
+    show_object(&bytes)
+}
+
+fn key_of(name: &str) -> Option<String> {
+    if path::parse_data(name).is_some() {
+        return Some(name.to_owned());
+    }
+    let (writer, sequence) = name.split_once('-')?;
+    let writer = object_format::AgentEpoch(writer.parse().ok()?);
+    Some(path::data(ObjectId {
+        writer,
+        sequence: sequence.parse().ok()?,
+    }))
+}
+
+fn show_object(bytes: &Bytes) -> Result<(), Failure> {
+    let parsed = object::parse_object(bytes)?;
+    let verified = object::verify_object(bytes);
+    let header = &parsed.header;
+    println!(
+        "object {}, format version {}, {} bytes, created at {} ms",
+        header.id,
+        object::FORMAT_VERSION,
+        bytes.len(),
+        header.created_ms
+    );
+    match &verified {
+        Ok(_) => println!("checksums: all good"),
+        Err(error) => println!("checksums: DAMAGED: {error}"),
+    }
+    let right = |name| (name, Align::Right);
+    let columns = [
+        ("TOPIC ID", Align::Left),
+        right("PARTITION"),
+        right("POSITION"),
+        right("BYTES"),
+        right("RECORDS"),
+        right("PRODUCER"),
+        right("SEQUENCE"),
+        ("CODEC", Align::Left),
+        right("MAX TIMESTAMP"),
+    ];
+    let mut table = Table::new(&columns);
+    for run in &parsed.index.runs {
+        let TopicPartition { topic, partition } = run.topic_partition;
+        let mut position = run.position;
+        let range = run.position as usize..(run.position + run.length) as usize;
+        for found in batch::split(bytes.slice(range)) {
+            let found = found?;
+            let header = BatchHeader::parse(&found)?;
+            table.row([
+                topic.to_string(),
+                partition.to_string(),
+                position.to_string(),
+                found.len().to_string(),
+                header.record_count.to_string(),
+                format!("{}/{}", header.producer_id, header.producer_epoch),
+                header.base_sequence.to_string(),
+                header.codec().map_or("?", |codec| codec.name()).to_owned(),
+                header.max_timestamp.to_string(),
+            ]);
+            position += found.len() as u64;
+        }
+    }
+    print!("{table}");
+    verified.map(|_| ()).map_err(Into::into)
+}

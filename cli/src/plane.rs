@@ -1,0 +1,112 @@
+//! Opens the bucket and the metadata log that the settings name.
+
+use std::sync::Arc;
+
+use broker::Parts;
+use control_plane::checkpoint::CheckpointStore;
+use control_plane::cluster;
+use control_plane::log::MetadataLog;
+use control_plane::log::bucket::{BucketLog, BucketLogOptions};
+use control_plane::log::memory::MemoryLog;
+use runtime::settings::Resolved;
+use runtime::store::{self, MeteredStore, StoreOptions};
+use runtime::{Duty, Rng, SharedClock, Store};
+
+use crate::Failure;
+
+/// A bucket and its metadata log, opened.
+pub struct Opened {
+    /// What an agent is made of.
+    pub parts: Parts,
+    /// Whether the store charges for requests.
+    pub puts_cost: bool,
+}
+
+/// What is going to be done with a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The store is probed, and an empty one becomes a cluster's.
+    Join,
+    /// Nothing is written.
+    Look,
+}
+
+/// Opens the store and the log that `settings` name.
+pub async fn open(
+    access: Access,
+    settings: &Resolved,
+    clock: &SharedClock,
+    rng: &Rng,
+) -> Result<Opened, Failure> {
+    let url = settings.text("store.url");
+    let options = StoreOptions::from_settings(settings);
+    let [produce, fetch, metadata] = open_stores(url, &options, clock)?;
+    let cluster_id = match access {
+        Access::Join => {
+            store::probe(&metadata, rng).await?;
+            cluster::identity(&metadata, rng).await?
+        }
+        Access::Look => cluster::existing(&metadata).await?,
+    };
+    let in_memory = settings.text("metadata.log") == "memory";
+    let log: Arc<dyn MetadataLog> = match settings.text("metadata.log") {
+        "bucket" => {
+            let options = BucketLogOptions {
+                poll_interval: settings.duration("metadata.poll.interval.ms"),
+                request_timeout: settings.duration("store.request.timeout.ms"),
+                trim_age_min: settings.duration("metadata.log.min.age.ms"),
+                ..BucketLogOptions::default()
+            };
+            Arc::new(
+                BucketLog::open(metadata.clone(), clock.clone(), rng.fork("log"), options).await?,
+            )
+        }
+        "memory" => Arc::new(MemoryLog::default()),
+        fdb if fdb.starts_with("fdb:") => {
+            return Err(
+                "the FoundationDB metadata log is not part of this build; use --metadata bucket"
+                    .into(),
+            );
+        }
+        other => {
+            return Err(format!("unknown metadata log {other:?}: use bucket or memory").into());
+        }
+    };
+    // A log that is lost at exit must not find the checkpoints of another run.
+    let checkpoints = match in_memory {
+        true => CheckpointStore::new(store::open("memory://", &StoreOptions::default())?),
+        false => CheckpointStore::new(metadata),
+    };
+    let parts = Parts {
+        log,
+        checkpoints,
+        produce_store: produce,
+        fetch_store: fetch,
+        clock: clock.clone(),
+        rng: rng.clone(),
+        cluster_id,
+    };
+    let is_bucket = ["s3://", "gs://", "az://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    Ok(Opened {
+        parts,
+        puts_cost: is_bucket,
+    })
+}
+
+/// A client of the store for each duty, so that none waits behind another, each counted apart.
+fn open_stores(
+    url: &str,
+    options: &StoreOptions,
+    clock: &SharedClock,
+) -> Result<[Store; 3], Failure> {
+    let duties = [Duty::Produce, Duty::Fetch, Duty::Metadata];
+    let opened = store::open_clients(url, options, duties.len())?;
+    let mut metered = opened
+        .into_iter()
+        .zip(duties)
+        .map(|(inner, duty)| Arc::new(MeteredStore::new(inner, duty, clock.clone())) as Store);
+    let mut next = || metered.next().ok_or("a store client is missing");
+    Ok([next()?, next()?, next()?])
+}

@@ -1,0 +1,107 @@
+//! The settings on the command line: a flag for each, generated from the table.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Command};
+use runtime::settings::{Resolved, Setting, Settings, Source};
+
+use crate::Failure;
+
+/// What is not a setting: where the settings file is.
+const CONFIG: &str = "config";
+const CONFIG_ENV: &str = "MILLRACE_CONFIG";
+
+/// Settings from the command line, by name.
+#[derive(Debug)]
+pub struct Args {
+    config: Option<PathBuf>,
+    flags: Vec<(String, String)>,
+}
+
+/// The setting's name with dashes; two that everybody uses have a short one.
+fn flag_name(setting: &Setting) -> String {
+    match setting.name {
+        "store.url" => "store".to_owned(),
+        "metadata.log" => "metadata".to_owned(),
+        name => name.replace('.', "-"),
+    }
+}
+
+fn with_flags(command: Command) -> Command {
+    let config = Arg::new(CONFIG)
+        .long(CONFIG)
+        .value_name("FILE")
+        .help(format!("Settings file (TOML); also {CONFIG_ENV}"));
+    broker::settings()
+        .into_iter()
+        .fold(command.arg(config), |command, setting| {
+            let default = if setting.default.is_empty() {
+                String::new()
+            } else {
+                format!(" [default: {}]", setting.default)
+            };
+            let help = format!("{}{default} [env: {}]", setting.doc, setting.env_name());
+            let arg = Arg::new(setting.name)
+                .long(flag_name(&setting))
+                .value_name("VALUE")
+                .help(help);
+            command.arg(arg.allow_hyphen_values(true))
+        })
+}
+
+impl clap::Args for Args {
+    fn augment_args(command: Command) -> Command {
+        with_flags(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        with_flags(command)
+    }
+}
+
+impl clap::FromArgMatches for Args {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let text = |name: &str| matches.get_one::<String>(name).cloned();
+        let table = broker::settings();
+        let flags = table
+            .iter()
+            .filter_map(|s| Some((s.name.to_owned(), text(s.name)?)));
+        Ok(Self {
+            config: text(CONFIG).map(PathBuf::from),
+            flags: flags.collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args {
+    /// File, then environment, then flags; `defaults` are flags that any of them overrides.
+    pub fn resolve(self, defaults: &[(&str, &str)]) -> Result<Resolved, Failure> {
+        let mut env: Vec<(String, String)> = std::env::vars().collect();
+        let from_env = env
+            .iter()
+            .position(|(name, _)| name == CONFIG_ENV)
+            .map(|i| env.remove(i).1);
+        let file = match self.config.or(from_env.map(PathBuf::from)) {
+            Some(path) => {
+                let text = std::fs::read_to_string(&path).map_err(|e| {
+                    format!("cannot read the settings file {}: {e}", path.display())
+                })?;
+                let table = text.parse::<toml::Table>();
+                Some(table.map_err(|e| format!("{} is not TOML: {e}", path.display()))?)
+            }
+            None => None,
+        };
+        let table = broker::settings();
+        let resolved = Settings::resolve(&table, file.as_ref(), env.clone(), self.flags.clone())?;
+        let unset = |name: &str| resolved.source(name) == Source::Default;
+        let mut flags = self.flags;
+        let own = defaults.iter().filter(|(name, _)| unset(name));
+        flags.extend(own.map(|&(name, value)| (name.to_owned(), value.to_owned())));
+        Ok(Settings::resolve(&table, file.as_ref(), env, flags)?)
+    }
+}
