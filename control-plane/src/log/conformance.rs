@@ -271,6 +271,7 @@ pub(crate) async fn faults_neither_lose_nor_invent_entries(site: &impl Site) {
     struct Said {
         taken: Option<Position>,
         unknown: u64,
+        rejected: u64,
     }
     let handles = join_all((0..4).map(|_| site.open_faulty())).await;
     let writing = handles.iter().enumerate().map(|(writer, log)| async move {
@@ -281,7 +282,10 @@ pub(crate) async fn faults_neither_lose_nor_invent_entries(site: &impl Site) {
             for _ in 0..3 {
                 match log.append(entry.clone()).await {
                     Ok(at) => outcome.taken = Some(at),
-                    Err(AppendError::Rejected(_)) => continue,
+                    Err(AppendError::Rejected(_)) => {
+                        outcome.rejected += 1;
+                        continue;
+                    }
                     Err(AppendError::MaybeAppended(_)) => {
                         outcome.unknown += 1;
                         continue;
@@ -321,7 +325,7 @@ pub(crate) async fn faults_neither_lose_nor_invent_entries(site: &impl Site) {
     assert!(places.is_empty(), "nobody appended {places:?}");
     let failed = said
         .iter()
-        .filter(|(_, outcome)| outcome.unknown > 0)
+        .filter(|(_, outcome)| outcome.unknown + outcome.rejected > 0)
         .count();
     assert!(
         failed > 0,

@@ -324,7 +324,7 @@ impl BucketSite {
             .await
             .unwrap();
         faults.set(FaultPlan {
-            before: 0.2,
+            before: 0.4,
             after: 0.2,
             throttle: 0.1,
             corrupt: 0.2,
