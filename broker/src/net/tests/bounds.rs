@@ -5,6 +5,13 @@ use std::time::Duration;
 
 use super::*;
 
+/// What `work` results in, which must be within so many (paused) seconds.
+async fn within<T>(seconds: u64, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(seconds), work)
+        .await
+        .expect("in time")
+}
+
 #[tokio::test]
 async fn a_request_that_makes_no_sense_closes_the_connection_after_the_earlier_responses() {
     for nonsense in [
@@ -70,7 +77,7 @@ async fn a_client_that_does_not_read_is_not_read_and_then_cut_off() {
     });
     let mut connection = connect(&server, 100);
     let requests: Vec<u8> = (0..1_000).flat_map(request).collect();
-    let sent = connection.client.write_all(&requests).await;
+    let sent = within(61, connection.client.write_all(&requests)).await;
     assert!(
         sent.is_err(),
         "the broker closes, having read no more than it may"
@@ -93,7 +100,7 @@ async fn an_idle_connection_is_closed_but_not_one_that_waits_for_its_response() 
     });
     connection.send(request(1)).await;
     assert_eq!(connection.receive_id().await, 1, "an hour later");
-    connection.closed().await;
+    within(601, connection.closed()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,7 +109,7 @@ async fn a_request_whose_rest_does_not_come_closes_the_connection() {
     for begun in [&[0u8, 0][..], &large_request(1, 100_000)[..1_000]] {
         let mut connection = connect(&server, 64 << 10);
         connection.send(begun).await;
-        connection.closed().await;
+        within(32, connection.closed()).await;
     }
     assert_eq!(server.budget().available(), server.budget().bytes_max());
 }
@@ -178,5 +185,61 @@ async fn a_shutdown_does_not_wait_for_ever() {
     connection.send(request(1)).await;
     tokio::task::yield_now().await;
     connection.shutdown.begin();
-    connection.closed().await;
+    within(11, connection.closed()).await;
+}
+
+/// DeleteTopics version 1 with that many names, all empty: small as a frame, large when decoded.
+fn request_of_many_elements(correlation_id: i32, names: usize) -> Bytes {
+    let mut frame = BytesMut::new();
+    frame.put_i32(10 + 8 + 2 * names as i32);
+    frame.put_i16(ApiKey::DeleteTopics as i16);
+    frame.put_i16(1);
+    frame.put_i32(correlation_id);
+    frame.put_i16(-1);
+    frame.put_i32(names as i32);
+    frame.put_bytes(0, 2 * names);
+    frame.put_i32(1_000);
+    frame.freeze()
+}
+
+#[tokio::test]
+async fn what_a_request_decodes_into_counts_too() {
+    let server = server_with(NetConfig::default(), |_| {
+        Pending::sequential(std::future::pending())
+    });
+    let mut connection = connect(&server, 64 << 10);
+    connection.send(request_of_many_elements(1, 100_000)).await;
+    connection.send(request(2)).await;
+    let taken = || server.budget().bytes_max() - server.budget().available();
+    while taken() < 210_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(taken() > 1_000_000, "{} bytes are held", taken());
+}
+
+#[tokio::test]
+async fn what_a_response_holds_is_let_go_when_it_is_written() {
+    let held = Arc::new(());
+    let holding = Arc::downgrade(&held);
+    let held = parking_lot::Mutex::new(Some(held));
+    let server = server_with(NetConfig::default(), move |request| {
+        match response_of(request.correlation_id(), [Bytes::from(vec![0; 10_000])]) {
+            Reply::Response(bytes) => {
+                Pending::Ready(Reply::Response(bytes.holding(held.lock().take())))
+            }
+            other => Pending::Ready(other),
+        }
+    });
+    let mut connection = connect(&server, 100);
+    connection.send(request(1)).await;
+    assert_eq!(connection.client.read_i32().await.unwrap(), 10_004);
+    assert!(holding.upgrade().is_some(), "there is more to write");
+    connection
+        .client
+        .read_exact(&mut [0; 10_004])
+        .await
+        .unwrap();
+    while holding.upgrade().is_some() {
+        tokio::task::yield_now().await;
+    }
 }

@@ -7,10 +7,20 @@ use super::*;
 
 /// A listener on a free port, running in a task.
 async fn listen(config: NetConfig) -> (std::net::SocketAddr, Shutdown, JoinHandle<()>) {
+    listen_with(config, echo).await
+}
+
+async fn listen_with<F>(
+    config: NetConfig,
+    script: F,
+) -> (std::net::SocketAddr, Shutdown, JoinHandle<()>)
+where
+    F: Fn(&Request) -> Pending + Send + Sync + 'static,
+{
     let listener = Listener::bind("plain", "127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = Shutdown::default();
-    let server = Arc::new(Server::new(Script(echo), config, SystemClock::shared()));
+    let server = Arc::new(Server::new(Script(script), config, SystemClock::shared()));
     (
         address,
         shutdown.clone(),
@@ -86,4 +96,19 @@ async fn many_idle_connections_do_not_hinder_a_busy_one() {
     for client in &mut idle {
         assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_connection_and_no_other() {
+    let (address, _shutdown, _running) = listen_with(NetConfig::default(), |request| {
+        assert_ne!(request.correlation_id(), 13, "a panic on purpose");
+        echo(request)
+    })
+    .await;
+    let mut one = TcpStream::connect(address).await.unwrap();
+    let mut other = TcpStream::connect(address).await.unwrap();
+    assert_eq!(ask(&mut one, 1).await.unwrap(), 1);
+    assert_eq!(ask(&mut other, 2).await.unwrap(), 2);
+    assert!(ask(&mut one, 13).await.is_err());
+    assert_eq!(ask(&mut other, 3).await.unwrap(), 3);
 }
