@@ -13,6 +13,8 @@ RUN = os.environ.get("RUN", "")
 ALL_BYTES = bytes(range(256))
 BASE_TIMESTAMP = 1_700_000_000_000
 READ_WITHIN = 60
+# Retention would delete records with timestamps as old as these.
+FOREVER = {"retention.ms": "-1"}
 
 # headers is a list of (name, bytes or None); timestamp is None where it is not fixed.
 Record = namedtuple("Record", "key value headers timestamp")
@@ -43,10 +45,12 @@ def record(p, i, profile):
     key = {0: None, 1: b"", 4: ALL_BYTES}.get(i % 5, f"key-{p}-{i}".encode())
     value = {0: None, 1: b"", 2: bytes((31 * p + 7 * i + j) % 251 for j in range(2000))}
     value = value.get(i % 7, f"value-{p}-{i}-é".encode())
+    if profile in ("keyed", "strict") and key is None and value is None:
+        key = f"key-{p}-{i}".encode()
     headers = []
     if i % 3 == 1:
         headers = [("a", b"1"), ("a", b"2"), ("b", b"")]
-        if profile == "full":
+        if profile not in ("nonull", "strict"):
             headers.append(("n", None))
     elif i % 3 == 2:
         headers = [("h", ALL_BYTES)]
