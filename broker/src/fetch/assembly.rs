@@ -86,7 +86,7 @@ impl Assembly {
     }
 
     /// The records of all partitions. `memory` is given back, but for as many bytes as the records
-    /// have, and those when the last of the records' own buffer is dropped.
+    /// have, and those when the records are dropped.
     pub(super) fn finish(
         mut self,
         mut partitions: Vec<Vec<Segment>>,
@@ -95,8 +95,7 @@ impl Assembly {
         for segments in &mut partitions {
             self.copy_sparse(segments);
         }
-        let bytes = partitions.iter().flatten().map(Segment::len).sum();
-        let buffer = keep(self.buffer.freeze(), memory, bytes);
+        let buffer = self.buffer.freeze();
         let records = |segments: Vec<Segment>| {
             let bytes = segments.iter().map(Segment::len).sum();
             let cut = |segment| match segment {
@@ -108,7 +107,11 @@ impl Assembly {
                 bytes,
             }
         };
-        partitions.into_iter().map(records).collect()
+        let mut partitions: Vec<Records> = partitions.into_iter().map(records).collect();
+        if let Some(memory) = memory {
+            keep(&mut partitions, memory);
+        }
+        partitions
     }
 
     fn copy_sparse(&mut self, segments: &mut [Segment]) {
@@ -140,27 +143,35 @@ impl Segment {
     }
 }
 
-/// The buffer, with `bytes` of a permit to be given back after it.
-fn keep(buffer: Bytes, memory: Option<OwnedSemaphorePermit>, bytes: u64) -> Bytes {
-    struct Kept {
-        buffer: Bytes,
-        _memory: OwnedSemaphorePermit,
+/// Bytes that own something besides themselves.
+struct Kept {
+    bytes: Bytes,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
-    impl AsRef<[u8]> for Kept {
-        fn as_ref(&self) -> &[u8] {
-            &self.buffer
-        }
-    }
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    let kept = memory.and_then(|mut permit| {
-        let bytes = bytes.min(permit.num_permits());
-        permit.split(bytes)
-    });
-    match kept {
-        Some(memory) if !buffer.is_empty() => Bytes::from_owner(Kept {
-            buffer,
+}
+
+/// Ties as much of a permit as the records have bytes to the last large one of their slices, which
+/// is dropped when it has been sent, and gives the rest back. Short slices do not count, since
+/// whoever writes the response may copy them.
+fn keep(partitions: &mut [Records], mut memory: OwnedSemaphorePermit) {
+    let bytes: u64 = partitions.iter().map(|records| records.bytes).sum();
+    let held = usize::try_from(bytes)
+        .unwrap_or(usize::MAX)
+        .min(memory.num_permits());
+    let mut chunks = partitions
+        .iter_mut()
+        .rev()
+        .flat_map(|p| p.chunks.iter_mut().rev());
+    let last = chunks.find(|chunk| chunk.len() >= COPY_BYTES_MAX);
+    if let (Some(chunk), Some(memory)) = (last, memory.split(held)) {
+        *chunk = Bytes::from_owner(Kept {
+            bytes: std::mem::take(chunk),
             _memory: memory,
-        }),
-        _ => buffer,
+        });
     }
 }

@@ -1,10 +1,10 @@
 //! Says loudly, and once, what is wrong with stored records.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use object_format::ObjectId;
 use parking_lot::Mutex;
+use runtime::{SharedClock, Trouble};
 
 use super::load::LoadError;
 use super::walk::ReadFault;
@@ -13,13 +13,21 @@ use super::walk::ReadFault;
 const KNOWN_MAX: usize = 1_024;
 
 /// What has been said.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Complaints {
     known: Mutex<HashSet<(ObjectId, u64)>>,
-    store_silent: AtomicBool,
+    store: Trouble,
 }
 
 impl Complaints {
+    pub(super) fn new(clock: SharedClock) -> Self {
+        let store = Trouble::new("reading records for consumers", clock);
+        Self {
+            known: Mutex::default(),
+            store,
+        }
+    }
+
     /// Logs a fault unless it was logged before.
     pub(super) fn report(&self, fault: &ReadFault) {
         let place = match fault {
@@ -29,12 +37,7 @@ impl Complaints {
             ReadFault::Load(LoadError::Missing { object } | LoadError::Short { object, .. }) => {
                 (*object, u64::MAX)
             }
-            ReadFault::Load(LoadError::Store { .. }) => {
-                if !self.store_silent.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%fault, "consumers wait for the store");
-                }
-                return;
-            }
+            ReadFault::Load(LoadError::Store { .. }) => return self.store.report(fault),
         };
         let mut known = self.known.lock();
         if known.len() >= KNOWN_MAX {
@@ -47,10 +50,8 @@ impl Complaints {
 
     /// The store gives records.
     pub(super) fn over(&self) {
-        if self.store_silent.load(Ordering::Relaxed)
-            && self.store_silent.swap(false, Ordering::Relaxed)
-        {
-            tracing::info!("the store gives records again");
+        if self.store.lasts() {
+            self.store.over();
         }
     }
 }

@@ -5,10 +5,12 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
+use control_plane::checkpoint::CheckpointStore;
 use control_plane::log::Position;
+use control_plane::log::memory::MemoryLog;
+use control_plane::replica::{Replica, ReplicaParts, Session};
 use control_plane::state::{
     BatchMeta, Command, CommitObject, CommitRun, CreateTopic, DeleteTopic, Entry, RegisterAgent,
     State,
@@ -23,13 +25,14 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use runtime::Rng;
+use runtime::{Rng, SharedClock, Shutdown, SimClock};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::cache::BlockCache;
 use super::load::{LoadOptions, Loader};
 use super::plan::{Isolation, Limits, PartitionFetch, TopicRef};
+use super::{FetchOptions, Fetcher};
 
 /// A store in memory that counts reads, holds them back and fails them.
 #[derive(Debug)]
@@ -162,10 +165,7 @@ impl ObjectStore for TestStore {
 }
 
 pub fn cache(store: &Arc<TestStore>, bytes_max: u64) -> BlockCache {
-    let options = LoadOptions {
-        pause: Duration::from_millis(1),
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::default();
     BlockCache::new(
         Loader::new(store.clone(), Rng::from_seed(1), options),
         bytes_max,
@@ -347,4 +347,80 @@ pub fn offsets(records: &Bytes) -> Vec<Range<i64>> {
             header.base_offset..header.base_offset + header.offset_count()
         })
         .collect()
+}
+
+/// An agent on a log in memory: what it is told to write is committed, and it serves fetches.
+pub struct Agent {
+    pub session: Session,
+    pub store: Arc<TestStore>,
+    pub fetcher: Fetcher,
+    objects: AtomicUsize,
+}
+
+impl Agent {
+    pub async fn start(name: &str, log: MemoryLog, store: Arc<TestStore>) -> Self {
+        let options = FetchOptions::default();
+        Self::start_with(name, log, store, options).await
+    }
+
+    pub async fn start_with(
+        name: &str,
+        log: MemoryLog,
+        store: Arc<TestStore>,
+        options: FetchOptions,
+    ) -> Self {
+        let clock: SharedClock = Arc::new(SimClock::default());
+        let shutdown = Shutdown::new(runtime::shutdown::DRAIN_DEFAULT);
+        let parts = ReplicaParts {
+            log: Arc::new(log.clone()),
+            checkpoints: CheckpointStore::new(store.clone()),
+            clock: clock.clone(),
+            rng: Rng::from_seed(name.len() as u64),
+        };
+        let replica = Replica::open(parts, &shutdown).await.unwrap();
+        let nonce = name
+            .bytes()
+            .fold(0, |sum, byte| sum * 256 + u128::from(byte));
+        let registration = RegisterAgent {
+            nonce: Uuid::from_u128(nonce),
+            agent_id: name.into(),
+            ..registration()
+        };
+        let session = replica.join(registration, &shutdown).await.unwrap();
+        let fetcher = Fetcher::new(replica, store.clone(), clock, &Rng::from_seed(5), options);
+        Self {
+            session,
+            store,
+            fetcher,
+            objects: AtomicUsize::new(0),
+        }
+    }
+
+    pub async fn topic(&self, name: &str, partitions: u32) -> TopicId {
+        let command = create_topic(name, partitions);
+        let id = command.id;
+        self.session.submit(command).await.unwrap().unwrap();
+        id
+    }
+
+    pub async fn write(&self, batches: &[(TopicPartition, Bytes)]) -> SealedObject {
+        let sequence = self.objects.fetch_add(1, Ordering::SeqCst) as u64;
+        let object = seal(
+            ObjectId {
+                writer: self.session.epoch(),
+                sequence,
+            },
+            batches,
+        );
+        self.store.put_object(&object).await;
+        self.session.submit(commit(&object)).await.unwrap().unwrap();
+        object
+    }
+}
+
+/// One agent and its topic `t`.
+pub async fn agent(partitions: u32) -> (Agent, TopicId) {
+    let agent = Agent::start("a", MemoryLog::new(), TestStore::new()).await;
+    let topic = agent.topic("t", partitions).await;
+    (agent, topic)
 }

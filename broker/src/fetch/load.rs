@@ -1,13 +1,16 @@
 //! Reads one block from the store, within a budget of tries and time, and lets many wait for it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use object_format::{ObjectId, path};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use runtime::store::{RetryPolicy, retry};
 use runtime::{Rng, Store};
 use tokio::sync::Semaphore;
 
@@ -16,12 +19,10 @@ use super::cache::{Block, BlockKey};
 /// How patiently blocks are read.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// Tries, the first included.
-    pub tries: u32,
+    /// How often and how long a read is repeated.
+    pub retry: RetryPolicy,
     /// The longest one try may take.
     pub try_timeout: Duration,
-    /// About how long to wait before the second try; doubled for each one after.
-    pub pause: Duration,
     /// Most reads under way at once.
     pub concurrency: usize,
 }
@@ -29,9 +30,8 @@ pub struct LoadOptions {
 impl Default for LoadOptions {
     fn default() -> Self {
         Self {
-            tries: 4,
+            retry: RetryPolicy::FOREGROUND,
             try_timeout: Duration::from_secs(10),
-            pause: Duration::from_millis(50),
             concurrency: 32,
         }
     }
@@ -89,47 +89,18 @@ impl Loader {
     /// Reads a block.
     pub(super) async fn load(&self, key: BlockKey) -> Result<Block, LoadError> {
         let object = key.object;
-        let gone = |_| LoadError::Store {
-            object,
-            why: "shutting down".into(),
-        };
-        let _turn = self.reads.acquire().await.map_err(gone)?;
-        let mut pause = self.options.pause;
-        let mut tried = 1;
-        loop {
-            let error = match self.read(key).await {
-                Err(error @ LoadError::Store { .. }) => error,
-                other => return other,
-            };
-            if tried >= self.options.tries {
-                return Err(error);
-            }
-            tracing::debug!(%error, tried, "reading a block again");
-            tokio::time::sleep(self.rng.jitter(pause)).await;
-            pause *= 2;
-            tried += 1;
-        }
-    }
-
-    async fn read(&self, key: BlockKey) -> Result<Block, LoadError> {
-        let object = key.object;
+        let failed = |why: String| LoadError::Store { object, why };
+        let turn = self.reads.acquire().await;
+        let _turn = turn.map_err(|closed| failed(closed.to_string()))?;
         let at = Path::from(path::data(object));
-        let read = self.store.get_range(&at, key.range());
-        let bytes = match tokio::time::timeout(self.options.try_timeout, read).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(object_store::Error::NotFound { .. })) => {
-                return Err(LoadError::Missing { object });
-            }
-            Ok(Err(error)) => {
-                return Err(LoadError::Store {
-                    object,
-                    why: error.to_string(),
-                });
-            }
-            Err(_) => {
-                let why = format!("no answer within {:?}", self.options.try_timeout);
-                return Err(LoadError::Store { object, why });
-            }
+        let read = retry(&self.options.retry, &self.rng, || {
+            self.try_read(&at, key.range())
+        })
+        .await;
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(object_store::Error::NotFound { .. }) => return Err(LoadError::Missing { object }),
+            Err(error) => return Err(failed(error.to_string())),
         };
         let (expected, got) = (key.len(), bytes.len() as u64);
         if got == expected {
@@ -141,6 +112,18 @@ impl Loader {
                 got,
             })
         }
+    }
+
+    async fn try_read(&self, at: &Path, range: Range<u64>) -> object_store::Result<Bytes> {
+        let limit = self.options.try_timeout;
+        let read = tokio::time::timeout(limit, self.store.get_range(at, range)).await;
+        read.unwrap_or_else(|_| {
+            let source = format!("no answer within {limit:?}").into();
+            Err(object_store::Error::Generic {
+                store: "fetch",
+                source,
+            })
+        })
     }
 }
 

@@ -3,16 +3,24 @@
 //! A fetch is planned purely from the metadata, waits for commits if there is too little to read,
 //! and reads what the plan says through the cache. Records are never copied on the way.
 
+pub mod api;
 mod assembly;
 pub mod cache;
 mod complaints;
 mod error;
+mod fetcher;
 #[cfg(test)]
 mod fixture;
+pub mod list_offsets;
 pub mod load;
+pub mod outcome;
+mod partitions;
 pub mod plan;
 pub mod read;
+pub mod session;
+mod times;
 pub mod wait;
 pub mod walk;
 
 pub use error::FetchError;
+pub use fetcher::{FetchOptions, FetchParts, Fetcher};

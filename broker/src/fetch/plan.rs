@@ -44,6 +44,12 @@ pub enum TopicRef {
     Name(Arc<str>),
 }
 
+impl Default for TopicRef {
+    fn default() -> Self {
+        Self::Id(TopicId::default())
+    }
+}
+
 impl TopicRef {
     /// The partition this means at present.
     pub fn resolve(&self, state: &State, partition: i32) -> Result<TopicPartition, FetchError> {
@@ -196,6 +202,8 @@ pub struct Plan {
     pub bytes_max: u64,
     /// The blocks to load before reading, each once.
     pub blocks: Vec<BlockKey>,
+    /// Indices of the partitions whose end, as far as it is known here, is before the offset.
+    pub beyond_end: Vec<usize>,
 }
 
 impl Plan {
@@ -209,13 +217,6 @@ impl Plan {
     pub fn has_error(&self) -> bool {
         let told = |p: &Result<_, FetchError>| matches!(p, Err(e) if !e.is_unknown_partition());
         self.partitions.iter().any(told)
-    }
-
-    /// Whether some offset is not within its partition, as far as is known here.
-    pub fn has_out_of_range(&self) -> bool {
-        self.partitions
-            .iter()
-            .any(|p| matches!(p, Err(FetchError::OffsetOutOfRange)))
     }
 
     /// About how many bytes will be read.
@@ -240,6 +241,12 @@ pub fn plan<'a>(
         let readable =
             resolved.and_then(|of| plan_partition(state, of, fetch, limits, &mut budget));
         plan.available += readable.as_ref().map_or(0, |r| r.available);
+        if readable == Err(FetchError::OffsetOutOfRange) {
+            let partition = resolved.ok().and_then(|of| state.partition(of));
+            if partition.is_some_and(|p| fetch.fetch_offset > p.high_watermark) {
+                plan.beyond_end.push(plan.partitions.len());
+            }
+        }
         plan.partitions.push(readable);
         plan.resolved.push(resolved.ok());
     }

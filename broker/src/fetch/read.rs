@@ -5,6 +5,7 @@
 //! first batch however large it is; everything after that must fit into its partition's limit and
 //! into what is left of the request's. What is wrong in one partition stays there.
 
+use runtime::SharedClock;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::FetchError;
@@ -36,16 +37,22 @@ pub struct Reader {
 
 impl Reader {
     /// A reader through this cache.
-    pub fn new(cache: BlockCache) -> Self {
+    pub fn new(cache: BlockCache, clock: SharedClock) -> Self {
         Self {
             cache,
-            complaints: Complaints::default(),
+            complaints: Complaints::new(clock),
         }
     }
 
     /// The cache it reads through.
     pub fn cache(&self) -> &BlockCache {
         &self.cache
+    }
+
+    /// Logs a fault, unless it is known, and gives what the client is told.
+    pub fn report(&self, fault: &ReadFault) -> FetchError {
+        self.complaints.report(fault);
+        FetchError::from(fault)
     }
 
     /// Bytes of memory that carrying out a plan takes.
@@ -81,10 +88,7 @@ impl Reader {
             left = left.saturating_sub(taken.bytes);
             nothing_yet &= taken.bytes == 0;
             since_yield += taken.bytes;
-            let error = walked.err().map(|fault| {
-                self.complaints.report(&fault);
-                FetchError::from(&fault)
-            });
+            let error = walked.err().map(|fault| self.report(&fault));
             // What is in front of a fault is good, and the next fetch will begin at the fault.
             read.push((taken.segments, error.filter(|_| taken.bytes == 0)));
             if since_yield >= YIELD_BYTES {

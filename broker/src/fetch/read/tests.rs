@@ -1,13 +1,14 @@
 use bytes::Bytes;
 use object_format::{TopicId, TopicPartition};
 use proptest::prelude::*;
+use runtime::SystemClock;
 
 use super::super::fixture::{World, batch, fetch, limits, offsets, tp};
 use super::super::plan::{PartitionFetch, plan};
 use super::*;
 
 async fn read(world: &World, wanted: &[PartitionFetch], bytes_max: u64) -> Vec<PartitionRecords> {
-    let reader = Reader::new(world.cache());
+    let reader = Reader::new(world.cache(), SystemClock::shared());
     reader
         .read(&plan(&world.state, wanted, limits(bytes_max)), None)
         .await
@@ -186,7 +187,7 @@ async fn records_written_here_are_served_from_the_producers_own_bytes() {
     let topic = world.topic("t", 1);
     let sent = batch(10, 1_000);
     let object = world.write(&[(tp(topic, 0), sent.clone())]).await;
-    let reader = Reader::new(world.cache());
+    let reader = Reader::new(world.cache(), SystemClock::shared());
     reader.cache().insert_written(&object);
     let plan = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
     let read = reader.read(&plan, None).await;
@@ -204,7 +205,7 @@ async fn a_few_records_do_not_keep_a_block_in_memory() {
     world
         .write(&[(tp(topic, 0), batch(10, 1_000)), filler])
         .await;
-    let reader = Reader::new(world.cache());
+    let reader = Reader::new(world.cache(), SystemClock::shared());
     let small = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
     let block = reader.cache().block(small.blocks[0]).await.unwrap();
     let lies_in = |chunk: &Bytes| {
@@ -228,7 +229,7 @@ async fn a_few_records_do_not_keep_a_block_in_memory() {
 #[tokio::test]
 async fn memory_goes_back_when_the_records_do() {
     let (world, topic) = world(1_000).await;
-    let reader = Reader::new(world.cache());
+    let reader = Reader::new(world.cache(), SystemClock::shared());
     let plan = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
     let memory = std::sync::Arc::new(tokio::sync::Semaphore::new(1 << 20));
     let taken = u32::try_from(reader.memory(&plan)).unwrap();

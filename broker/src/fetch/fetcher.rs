@@ -1,0 +1,244 @@
+//! One fetch from beginning to end: session, plan, wait for records, read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use control_plane::replica::Replica;
+use parking_lot::Mutex;
+use runtime::{Rng, SharedClock, Store};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::FetchError;
+use super::cache::BlockCache;
+use super::load::{LoadOptions, Loader};
+use super::outcome::{FetchOutcome, PartitionOutcome};
+use super::plan::{Isolation, Limits, PartitionFetch, Plan, plan};
+use super::read::Reader;
+use super::session::{SessionOptions, SessionRequest, Sessions};
+use super::wait::Waiters;
+use super::walk::ReadFault;
+
+/// The longest a fetch waits to learn the true end of a partition.
+const BARRIER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How an agent serves consumers.
+#[derive(Clone, Debug)]
+pub struct FetchOptions {
+    /// Bytes of the block cache.
+    pub cache_bytes: u64,
+    /// Bytes that all responses together may take while they are prepared and sent.
+    pub memory_bytes: u64,
+    /// Kafka's broker setting `fetch.max.bytes`: no response has more, but for one large batch.
+    pub response_bytes_max: u64,
+    /// Fetch sessions.
+    pub sessions: SessionOptions,
+    /// Reads from the store.
+    pub load: LoadOptions,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 256 << 20,
+            memory_bytes: 512 << 20,
+            response_bytes_max: 55 << 20,
+            sessions: SessionOptions::default(),
+            load: LoadOptions::default(),
+        }
+    }
+}
+
+/// A Fetch request, whatever its version.
+#[derive(Clone, Debug, Default)]
+pub struct FetchParts {
+    /// Its session and partitions.
+    pub session: SessionRequest,
+    /// The longest it waits for `bytes_min`.
+    pub wait_max: Duration,
+    /// Bytes it would rather wait for.
+    pub bytes_min: u64,
+    /// Most bytes it wants.
+    pub bytes_max: u64,
+    /// Which records it may be shown.
+    pub isolation: Isolation,
+}
+
+/// Serves fetches. Clones are the same.
+#[derive(Clone)]
+pub struct Fetcher(Arc<Inner>);
+
+struct Inner {
+    replica: Replica,
+    clock: SharedClock,
+    reader: Reader,
+    sessions: Mutex<Sessions>,
+    waiters: Waiters,
+    memory: Arc<Semaphore>,
+    memory_bytes: u64,
+    response_bytes_max: u64,
+}
+
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fetcher")
+            .field("cache", self.cache())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Fetcher {
+    /// Serves what `replica` names and `store` holds.
+    pub fn new(
+        replica: Replica,
+        store: Store,
+        clock: SharedClock,
+        rng: &Rng,
+        options: FetchOptions,
+    ) -> Self {
+        let loader = Loader::new(store, rng.fork("block loader"), options.load);
+        let cache = BlockCache::new(loader, options.cache_bytes);
+        let waiters = Waiters::default();
+        let alarm = waiters.clone();
+        replica.observe(move |_, changed| alarm.wake(changed));
+        let memory_bytes = options.memory_bytes.clamp(1, u64::from(u32::MAX));
+        let sessions = Sessions::new(options.sessions, rng.fork("fetch sessions"));
+        Self(Arc::new(Inner {
+            reader: Reader::new(cache, clock.clone()),
+            sessions: Mutex::new(sessions),
+            memory: Arc::new(Semaphore::new(memory_bytes as usize)),
+            memory_bytes,
+            response_bytes_max: options.response_bytes_max,
+            replica,
+            clock,
+            waiters,
+        }))
+    }
+
+    /// The block cache, for whoever has just written an object.
+    pub fn cache(&self) -> &BlockCache {
+        self.0.reader.cache()
+    }
+
+    /// The metadata it serves from.
+    pub fn replica(&self) -> &Replica {
+        &self.0.replica
+    }
+
+    /// Logs a fault met while reading, and gives what the client is told.
+    pub(super) fn report(&self, fault: &ReadFault) -> FetchError {
+        self.0.reader.report(fault)
+    }
+
+    /// How many fetches wait for records.
+    pub fn waiting(&self) -> usize {
+        self.0.waiters.count()
+    }
+
+    /// Answers a fetch, if need be after waiting as long as it allows.
+    pub async fn fetch(&self, parts: FetchParts) -> FetchOutcome {
+        let inner = &*self.0;
+        let begun = inner
+            .sessions
+            .lock()
+            .begin(inner.clock.monotonic(), parts.session);
+        let begun = match begun {
+            Ok(begun) => begun,
+            Err(error) => return FetchOutcome::refused(error),
+        };
+        let bytes_max = parts.bytes_max.min(inner.response_bytes_max);
+        let limits = Limits {
+            bytes_max,
+            isolation: parts.isolation,
+        };
+        let enough = parts.bytes_min.min(bytes_max);
+        let plan = self
+            .plan_when(&begun.wanted, limits, enough, parts.wait_max)
+            .await;
+        let memory = self.reserve(&plan).await;
+        let read = inner.reader.read(&plan, memory).await;
+        let isolated = parts.isolation == Isolation::ReadCommitted;
+        let answered = begun.wanted.iter().zip(&plan.partitions).zip(read);
+        let outcome =
+            |((fetch, planned), read)| PartitionOutcome::new(fetch, planned, read, isolated);
+        let answered = answered.map(outcome).collect();
+        let now = inner.clock.monotonic();
+        match inner.sessions.lock().finish(now, begun, answered) {
+            Ok((session_id, partitions)) => FetchOutcome {
+                error: None,
+                session_id,
+                partitions,
+            },
+            Err(error) => FetchOutcome::refused(error),
+        }
+    }
+
+    fn plan(&self, wanted: &[PartitionFetch], limits: Limits) -> Plan {
+        self.0.replica.read(|state| plan(state, wanted, limits))
+    }
+
+    /// A plan, once there is enough to read, something is wrong, or the time is over.
+    async fn plan_when(
+        &self,
+        wanted: &[PartitionFetch],
+        limits: Limits,
+        enough: u64,
+        wait_max: Duration,
+    ) -> Plan {
+        let mut first = self.plan(wanted, limits);
+        if !first.beyond_end.is_empty() {
+            first = self.plan_at_true_end(wanted, limits).await;
+        }
+        let unknown = first.unknown();
+        let answers =
+            |plan: &Plan| plan.available >= enough || plan.has_error() || plan.unknown() != unknown;
+        if wait_max.is_zero() || unknown == wanted.len() || answers(&first) {
+            return first;
+        }
+        let waiter = self
+            .0
+            .waiters
+            .enter(first.resolved.iter().copied().flatten());
+        drop(first);
+        let deadline = tokio::time::sleep(wait_max);
+        tokio::pin!(deadline);
+        loop {
+            let plan = self.plan(wanted, limits);
+            if answers(&plan) {
+                return plan;
+            }
+            tokio::select! {
+                () = waiter.woken() => {}
+                () = &mut deadline => return plan,
+            }
+        }
+    }
+
+    /// A plan that knows of every commit made before now, by any agent: only then is an offset past
+    /// the end truly out of range, and the consumer may be told to start over elsewhere.
+    async fn plan_at_true_end(&self, wanted: &[PartitionFetch], limits: Limits) -> Plan {
+        let barrier = tokio::time::timeout(BARRIER_TIMEOUT, self.0.replica.barrier()).await;
+        let mut plan = self.plan(wanted, limits);
+        if !matches!(barrier, Ok(Ok(()))) {
+            for &index in &plan.beyond_end {
+                plan.partitions[index] = Err(FetchError::OffsetNotAvailable);
+            }
+        }
+        plan
+    }
+
+    /// Waits for a share of the memory for responses, as large as the plan takes.
+    async fn reserve(&self, plan: &Plan) -> Option<OwnedSemaphorePermit> {
+        let bytes = self.0.reader.memory(plan).min(self.0.memory_bytes);
+        if bytes == 0 {
+            return None;
+        }
+        // It is never closed.
+        Arc::clone(&self.0.memory)
+            .acquire_many_owned(bytes as u32)
+            .await
+            .ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

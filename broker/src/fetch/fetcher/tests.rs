@@ -1,0 +1,324 @@
+use control_plane::log::memory::{Faults, MemoryLog};
+use control_plane::state::{DeleteRecords, DeleteTopic};
+use object_format::TopicId;
+
+use super::super::fixture::{Agent, TestStore, agent, batch, fetch, offsets, tp};
+use super::*;
+
+fn parts(partitions: &[PartitionFetch], wait_ms: u64, bytes_min: u64) -> FetchParts {
+    let session = SessionRequest {
+        epoch: super::super::session::FINAL_EPOCH,
+        uses_ids: true,
+        partitions: partitions.to_vec(),
+        ..SessionRequest::default()
+    };
+    FetchParts {
+        session,
+        wait_max: Duration::from_millis(wait_ms),
+        bytes_min,
+        bytes_max: 1 << 20,
+        isolation: Isolation::ReadUncommitted,
+    }
+}
+
+fn bases(outcome: &FetchOutcome) -> Vec<Vec<i64>> {
+    let bases = |partition: &PartitionOutcome| {
+        let batches = offsets(&partition.records.to_bytes());
+        batches.iter().map(|batch| batch.start).collect()
+    };
+    outcome.partitions.iter().map(bases).collect()
+}
+
+async fn parked(agent: &Agent, count: usize) {
+    while agent.fetcher.waiting() < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn spawn(agent: &Agent, parts: FetchParts) -> tokio::task::JoinHandle<FetchOutcome> {
+    let fetcher = agent.fetcher.clone();
+    tokio::spawn(async move { fetcher.fetch(parts).await })
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_come_at_once_when_they_are_there() {
+    let (agent, topic) = agent(2).await;
+    agent
+        .write(&[(tp(topic, 0), batch(3, 100)), (tp(topic, 1), batch(2, 100))])
+        .await;
+    let wanted = [fetch(topic, 0, 0), fetch(topic, 1, 0)];
+    let outcome = agent.fetcher.fetch(parts(&wanted, 60_000, 1)).await;
+    assert_eq!(bases(&outcome), [[0], [0]]);
+    let ends: Vec<i64> = outcome
+        .partitions
+        .iter()
+        .map(|p| p.high_watermark)
+        .collect();
+    assert_eq!(ends, [3, 2]);
+    assert_eq!(agent.fetcher.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_waits_for_a_commit_and_no_longer_than_it_may() {
+    let (agent, topic) = agent(2).await;
+    let began = tokio::time::Instant::from_std(std_now());
+    let outcome = agent
+        .fetcher
+        .fetch(parts(&[fetch(topic, 0, 0)], 500, 1))
+        .await;
+    assert_eq!(bases(&outcome), [[0; 0]]);
+    assert_eq!(began.elapsed(), Duration::from_millis(500));
+    let waiting = spawn(
+        &agent,
+        parts(&[fetch(topic, 0, 0), fetch(topic, 1, 0)], 3_600_000, 1),
+    );
+    parked(&agent, 1).await;
+    agent.write(&[(tp(topic, 1), batch(3, 100))]).await;
+    let outcome = tokio::time::timeout(Duration::from_secs(1), waiting)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(bases(&outcome), [vec![], vec![0]]);
+}
+
+#[allow(clippy::disallowed_methods)]
+fn std_now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_waits_until_there_is_as_much_as_it_wants() {
+    let (agent, topic) = agent(1).await;
+    let bytes = batch(1, 1_000).len() as u64;
+    let waiting = spawn(&agent, parts(&[fetch(topic, 0, 0)], 3_600_000, 3 * bytes));
+    for n in 0..3 {
+        parked(&agent, 1).await;
+        assert!(!waiting.is_finished(), "after {n} of 3");
+        agent.write(&[(tp(topic, 0), batch(1, 1_000))]).await;
+    }
+    let outcome = tokio::time::timeout(Duration::from_secs(1), waiting)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(bases(&outcome), [[0, 1, 2]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_by_another_agent_ends_the_wait() {
+    let (log, store) = (MemoryLog::new(), TestStore::new());
+    let reader = Agent::start("a", log.clone(), store.clone()).await;
+    let writer = Agent::start("bb", log, store).await;
+    let topic = writer.topic("t", 1).await;
+    reader.fetcher.replica().barrier().await.unwrap();
+    let waiting = spawn(&reader, parts(&[fetch(topic, 0, 0)], 3_600_000, 1));
+    parked(&reader, 1).await;
+    writer.write(&[(tp(topic, 0), batch(3, 100))]).await;
+    let outcome = tokio::time::timeout(Duration::from_secs(60), waiting)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(bases(&outcome), [[0]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_are_told_at_once() {
+    let (agent, topic) = agent(2).await;
+    let wanted = [fetch(topic, 0, 0), fetch(topic, 1, 7)];
+    let outcome = agent.fetcher.fetch(parts(&wanted, 3_600_000, 1)).await;
+    assert_eq!(outcome.partitions[0].error, None);
+    assert_eq!(
+        outcome.partitions[1].error,
+        Some(FetchError::OffsetOutOfRange)
+    );
+    assert_eq!(outcome.partitions[1].high_watermark, -1);
+    let nowhere = [fetch(TopicId::default(), 0, 0)];
+    let outcome = agent.fetcher.fetch(parts(&nowhere, 3_600_000, 1)).await;
+    assert_eq!(
+        outcome.partitions[0].error,
+        Some(FetchError::UnknownTopicId)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_topic_beside_a_known_one_does_not_make_a_consumer_spin() {
+    let (agent, topic) = agent(1).await;
+    let wanted = [fetch(topic, 0, 0), fetch(TopicId::default(), 0, 0)];
+    let waiting = spawn(&agent, parts(&wanted, 500, 1));
+    parked(&agent, 1).await;
+    let outcome = waiting.await.unwrap();
+    assert_eq!(
+        outcome.partitions[1].error,
+        Some(FetchError::UnknownTopicId)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_a_topic_ends_the_wait_for_it() {
+    let (agent, topic) = agent(1).await;
+    let waiting = spawn(&agent, parts(&[fetch(topic, 0, 0)], 3_600_000, 1));
+    parked(&agent, 1).await;
+    agent
+        .session
+        .submit(DeleteTopic { id: topic })
+        .await
+        .unwrap()
+        .unwrap();
+    let outcome = tokio::time::timeout(Duration::from_secs(1), waiting)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        outcome.partitions[0].error,
+        Some(FetchError::UnknownTopicId)
+    );
+}
+
+/// A consumer that read from another agent is ahead of what this one has applied. It must not be
+/// told that its offset is out of range: it would start over from its reset policy.
+#[tokio::test(start_paused = true)]
+async fn an_offset_that_another_agent_committed_is_not_out_of_range() {
+    let (log, store) = (MemoryLog::new(), TestStore::new());
+    let writer = Agent::start("bb", log.clone(), store.clone()).await;
+    let topic = writer.topic("t", 1).await;
+    let slow = log.with_faults(Rng::from_seed(1), Faults::default());
+    let reader = Agent::start("a", slow.clone(), store).await;
+    slow.set_faults(Faults::unreachable());
+    writer.write(&[(tp(topic, 0), batch(3, 100))]).await;
+    let outcome = reader
+        .fetcher
+        .fetch(parts(&[fetch(topic, 0, 3)], 0, 1))
+        .await;
+    let error = outcome.partitions[0].error;
+    assert!(
+        matches!(error, None | Some(FetchError::OffsetNotAvailable)),
+        "{error:?}"
+    );
+    slow.set_faults(Faults::default());
+    let outcome = reader
+        .fetcher
+        .fetch(parts(&[fetch(topic, 0, 3)], 0, 1))
+        .await;
+    assert_eq!(outcome.partitions[0].error, None);
+    let outcome = reader
+        .fetcher
+        .fetch(parts(&[fetch(topic, 0, 4)], 0, 1))
+        .await;
+    assert_eq!(
+        outcome.partitions[0].error,
+        Some(FetchError::OffsetOutOfRange)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_brokers_own_limit_holds_for_every_response() {
+    let options = FetchOptions {
+        response_bytes_max: 3_000,
+        ..FetchOptions::default()
+    };
+    let agent = Agent::start_with("a", MemoryLog::new(), TestStore::new(), options).await;
+    let topic = agent.topic("t", 1).await;
+    for _ in 0..5 {
+        agent.write(&[(tp(topic, 0), batch(1, 1_000))]).await;
+    }
+    // More than the response may have is not waited for.
+    let outcome = agent
+        .fetcher
+        .fetch(parts(&[fetch(topic, 0, 0)], 3_600_000, 1 << 30))
+        .await;
+    assert_eq!(bases(&outcome), [[0, 1]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn responses_together_stay_within_the_memory_for_them() {
+    let options = FetchOptions {
+        memory_bytes: 10_000,
+        ..FetchOptions::default()
+    };
+    let agent = Agent::start_with("a", MemoryLog::new(), TestStore::new(), options).await;
+    let topic = agent.topic("t", 1).await;
+    agent.write(&[(tp(topic, 0), batch(6, 1_000))]).await;
+    let first = agent
+        .fetcher
+        .fetch(parts(&[fetch(topic, 0, 0)], 0, 1))
+        .await;
+    assert_eq!(bases(&first), [[0]]);
+    let second = spawn(&agent, parts(&[fetch(topic, 0, 0)], 0, 1));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!second.is_finished(), "the first response is not sent yet");
+    drop(first);
+    assert_eq!(bases(&second.await.unwrap()), [[0]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_goes_on_from_what_it_told() {
+    let (agent, topic) = agent(2).await;
+    let mut first = parts(&[fetch(topic, 0, 0), fetch(topic, 1, 0)], 0, 1);
+    first.session.epoch = super::super::session::INITIAL_EPOCH;
+    let id = agent.fetcher.fetch(first).await.session_id;
+    assert!(id > 0);
+    let mut next = parts(&[], 3_600_000, 1);
+    next.session.session_id = id;
+    next.session.epoch = 1;
+    let waiting = spawn(&agent, next.clone());
+    parked(&agent, 1).await;
+    agent.write(&[(tp(topic, 1), batch(3, 100))]).await;
+    let outcome = waiting.await.unwrap();
+    assert_eq!(outcome.partitions.len(), 1, "the other one has no news");
+    assert_eq!(
+        (outcome.partitions[0].partition, outcome.session_id),
+        (1, id)
+    );
+    let again = agent.fetcher.fetch(next).await;
+    assert_eq!(again.error, Some(FetchError::InvalidSessionEpoch));
+    assert!(again.partitions.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_were_deleted_are_out_of_range_and_the_start_is_told() {
+    let (agent, topic) = agent(1).await;
+    agent.write(&[(tp(topic, 0), batch(5, 10))]).await;
+    let partition = tp(topic, 0);
+    let cut = DeleteRecords {
+        partition,
+        before_offset: 2,
+    };
+    agent.session.submit(cut).await.unwrap().unwrap();
+    let outcome = agent
+        .fetcher
+        .fetch(parts(&[fetch(topic, 0, 1)], 0, 1))
+        .await;
+    assert_eq!(
+        outcome.partitions[0].error,
+        Some(FetchError::OffsetOutOfRange)
+    );
+    let outcome = agent
+        .fetcher
+        .fetch(parts(&[fetch(topic, 0, 2)], 0, 1))
+        .await;
+    assert_eq!(outcome.partitions[0].log_start_offset, 2);
+    assert_eq!(bases(&outcome), [[0]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_waiting_fetches_are_all_answered() {
+    let (agent, topic) = agent(100).await;
+    let readers: Vec<_> = (0..10_000)
+        .map(|n| spawn(&agent, parts(&[fetch(topic, n % 100, 0)], 3_600_000, 1)))
+        .collect();
+    parked(&agent, 10_000).await;
+    let batches: Vec<_> = (0..100).map(|p| (tp(topic, p), batch(1, 100))).collect();
+    let object = agent.write(&batches).await;
+    for reader in readers {
+        let outcome = reader.await.unwrap();
+        assert_eq!(
+            outcome.partitions[0].records.bytes,
+            batch(1, 100).len() as u64
+        );
+    }
+    assert_eq!(
+        agent.store.gets(),
+        1,
+        "all of them from one GET of {}",
+        object.id
+    );
+}
