@@ -15,12 +15,12 @@ pub async fn dev(args: Args) -> ExitCode {
         ("agent.id", "dev"),
         ("store.url", broker::STORE_URL_DEFAULT),
     ];
-    report(run(args, "dev", &defaults).await)
+    report(run(args, Role::Dev, &defaults).await)
 }
 
 /// Runs an agent alone.
 pub async fn broker(args: Args) -> ExitCode {
-    report(run(args, "broker", &[]).await)
+    report(run(args, Role::Broker, &[]).await)
 }
 
 fn report(ended: Result<(), Failure>) -> ExitCode {
@@ -33,7 +33,16 @@ fn report(ended: Result<(), Failure>) -> ExitCode {
     }
 }
 
-async fn run(args: Args, role: &str, defaults: &[(&str, &str)]) -> Result<(), Failure> {
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Everything.
+    Dev,
+    /// An agent alone.
+    Broker,
+}
+
+async fn run(args: Args, role: Role, defaults: &[(&str, &str)]) -> Result<(), Failure> {
     let settings = args.resolve(defaults)?;
     let format = match settings.text("log.format") {
         "json" => LogFormat::Json,
@@ -47,6 +56,7 @@ async fn run(args: Args, role: &str, defaults: &[(&str, &str)]) -> Result<(), Fa
     let serving = readiness.condition("serving");
     serving.unmet("starting");
     broker::metric_definitions::describe();
+    compactor::metric_definitions::describe();
     let admin_listen = settings.text("admin.listen");
     let admin_listen = admin_listen
         .parse()
@@ -63,7 +73,17 @@ async fn run(args: Args, role: &str, defaults: &[(&str, &str)]) -> Result<(), Fa
     let config = BrokerConfig::new(settings, opened.puts_cost);
     let store_url = config.resolved.text("store.url").to_owned();
     let metadata = config.resolved.text("metadata.log").to_owned();
+    let duties = compactor::Config::new(&config.resolved);
     let running = broker::start(config, opened.parts, shutdown.clone()).await?;
+    if role == Role::Dev {
+        let parts = compactor::Parts {
+            session: running.session.clone(),
+            store: opened.garbage_store,
+            clock: clock.clone(),
+            rng: rng.fork("compactor"),
+        };
+        tokio::spawn(compactor::run(duties, parts, shutdown.clone()));
+    }
     serving.met();
     announce(
         role,
@@ -77,7 +97,7 @@ async fn run(args: Args, role: &str, defaults: &[(&str, &str)]) -> Result<(), Fa
     Ok(ended?)
 }
 
-fn announce(role: &str, address: &str, admin: &str, store: &str, metadata: &str) {
+fn announce(role: Role, address: &str, admin: &str, store: &str, metadata: &str) {
     let data = match store
         .strip_prefix("file://")
         .or((!store.contains("://")).then_some(store))
@@ -90,6 +110,10 @@ fn announce(role: &str, address: &str, admin: &str, store: &str, metadata: &str)
     let program = std::env::args()
         .next()
         .unwrap_or_else(|| "millrace".to_owned());
+    let role = match role {
+        Role::Dev => "dev",
+        Role::Broker => "broker",
+    };
     println!("millrace {role} {}", env!("CARGO_PKG_VERSION"));
     println!("listening on {address}");
     println!("data in {data}, metadata log: {metadata}");

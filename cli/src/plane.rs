@@ -18,6 +18,8 @@ use crate::Failure;
 pub struct Opened {
     /// What an agent is made of.
     pub parts: Parts,
+    /// The bucket, for deleting garbage.
+    pub garbage_store: Store,
     /// Whether the store charges for requests.
     pub puts_cost: bool,
 }
@@ -40,7 +42,7 @@ pub async fn open(
 ) -> Result<Opened, Failure> {
     let url = settings.text("store.url");
     let options = StoreOptions::from_settings(settings);
-    let [produce, fetch, metadata] = open_stores(url, &options, clock)?;
+    let [produce, fetch, metadata, garbage] = open_stores(url, &options, clock)?;
     let cluster_id = match access {
         Access::Join => {
             store::probe(&metadata, rng).await?;
@@ -91,6 +93,7 @@ pub async fn open(
         .any(|scheme| url.starts_with(scheme));
     Ok(Opened {
         parts,
+        garbage_store: garbage,
         puts_cost: is_bucket,
     })
 }
@@ -100,13 +103,13 @@ fn open_stores(
     url: &str,
     options: &StoreOptions,
     clock: &SharedClock,
-) -> Result<[Store; 3], Failure> {
-    let duties = [Duty::Produce, Duty::Fetch, Duty::Metadata];
+) -> Result<[Store; 4], Failure> {
+    let duties = [Duty::Produce, Duty::Fetch, Duty::Metadata, Duty::Garbage];
     let opened = store::open_clients(url, options, duties.len())?;
     let mut metered = opened
         .into_iter()
         .zip(duties)
         .map(|(inner, duty)| Arc::new(MeteredStore::new(inner, duty, clock.clone())) as Store);
     let mut next = || metered.next().ok_or("a store client is missing");
-    Ok([next()?, next()?, next()?])
+    Ok([next()?, next()?, next()?, next()?])
 }

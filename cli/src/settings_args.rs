@@ -18,6 +18,13 @@ pub struct Args {
     flags: Vec<(String, String)>,
 }
 
+/// Every setting there is.
+pub fn table() -> Vec<Setting> {
+    let mut table = broker::settings();
+    table.extend_from_slice(compactor::SETTINGS);
+    table
+}
+
 /// The setting's name with dashes; two that everybody uses have a short one.
 fn flag_name(setting: &Setting) -> String {
     match setting.name {
@@ -32,7 +39,7 @@ fn with_flags(command: Command) -> Command {
         .long(CONFIG)
         .value_name("FILE")
         .help(format!("Settings file (TOML); also {CONFIG_ENV}"));
-    broker::settings()
+    table()
         .into_iter()
         .fold(command.arg(config), |command, setting| {
             let default = if setting.default.is_empty() {
@@ -62,7 +69,7 @@ impl clap::Args for Args {
 impl clap::FromArgMatches for Args {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let text = |name: &str| matches.get_one::<String>(name).cloned();
-        let table = broker::settings();
+        let table = table();
         let flags = table
             .iter()
             .filter_map(|s| Some((s.name.to_owned(), text(s.name)?)));
@@ -96,7 +103,7 @@ impl Args {
             }
             None => None,
         };
-        let table = broker::settings();
+        let table = table();
         let resolved = Settings::resolve(&table, file.as_ref(), env.clone(), self.flags.clone())?;
         let unset = |name: &str| resolved.source(name) == Source::Default;
         let mut flags = self.flags;
