@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::Dispatch;
 use crate::config::BrokerConfig;
+use crate::fetch::Fetcher;
 use crate::net::{Listener, Server};
 use crate::peers;
 use crate::produce::Pipeline;
@@ -68,6 +69,7 @@ pub enum BrokerError {
 pub struct Broker {
     session: Session,
     pipeline: Pipeline,
+    fetcher: Fetcher,
     config: BrokerConfig,
     clock: SharedClock,
     rng: Rng,
@@ -107,6 +109,10 @@ impl Broker {
 
     pub(crate) fn pipeline(&self) -> &Pipeline {
         &self.pipeline
+    }
+
+    pub(crate) fn fetcher(&self) -> &Fetcher {
+        &self.fetcher
     }
 
     pub(crate) fn config(&self) -> &BrokerConfig {
@@ -173,18 +179,27 @@ fn assemble(
     session: Session,
     shutdown: &Shutdown,
 ) -> Assembled {
+    let fetcher = Fetcher::new(
+        session.replica().clone(),
+        parts.fetch_store.clone(),
+        parts.clock.clone(),
+        &parts.rng,
+        config.fetch.clone(),
+    );
+    let cache = fetcher.cache().clone();
     let (pipeline, settled) = Pipeline::start(
         session.clone(),
         parts.produce_store.clone(),
         parts.clock.clone(),
         parts.rng.fork("produce"),
         config.pipeline,
-        Arc::new(|_| {}),
+        Arc::new(move |object| cache.insert_written(object)),
         shutdown,
     );
     let broker = Broker {
         session,
         pipeline,
+        fetcher,
         config,
         clock: parts.clock.clone(),
         rng: parts.rng.fork("broker"),

@@ -3,8 +3,10 @@
 mod api_versions;
 mod describe_cluster;
 mod describe_topic_partitions;
+mod fetch;
 mod find_coordinator;
 mod init_producer_id;
+mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
@@ -52,6 +54,8 @@ pub(crate) struct Api {
 /// Everything that is served.
 pub(crate) const APIS: &[Api] = &[
     produce::API,
+    fetch::API,
+    list_offsets::API,
     metadata::API,
     find_coordinator::API,
     api_versions::API,

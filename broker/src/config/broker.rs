@@ -7,6 +7,8 @@ use object_format::batch::TimestampType;
 use runtime::settings::{Kind, Resolved, Setting};
 
 use super::topic::{TopicConfig, TopicDefaults};
+use crate::fetch::FetchOptions;
+use crate::fetch::session::SessionOptions;
 use crate::net::NetConfig;
 use crate::produce::{BatcherOptions, PipelineOptions};
 
@@ -314,6 +316,8 @@ pub struct BrokerConfig {
     pub net: NetConfig,
     /// The produce path.
     pub pipeline: PipelineOptions,
+    /// The fetch path.
+    pub fetch: FetchOptions,
     /// Heartbeats and expiry of agents.
     pub liveness: LivenessOptions,
     /// Checkpoints of the metadata.
@@ -362,6 +366,16 @@ impl BrokerConfig {
             uploads_max: size("uploads.max"),
             upload_timeout: resolved.duration("store.request.timeout.ms"),
         };
+        let fetch = FetchOptions {
+            cache_bytes: resolved.bytes("cache.bytes"),
+            memory_bytes: resolved.bytes("fetch.memory.bytes"),
+            response_bytes_max: resolved.bytes("fetch.max.bytes"),
+            sessions: SessionOptions {
+                slots: size("max.incremental.fetch.session.cache.slots"),
+                ..SessionOptions::default()
+            },
+            ..FetchOptions::default()
+        };
         let liveness = LivenessOptions {
             heartbeat: resolved.duration("agent.heartbeat.ms"),
             session_timeout: resolved.duration("agent.session.timeout.ms"),
@@ -376,6 +390,7 @@ impl BrokerConfig {
             auto_create_topics: resolved.bool("auto.create.topics.enable"),
             net,
             pipeline,
+            fetch,
             liveness,
             checkpoint,
             resolved,

@@ -1,0 +1,25 @@
+//! Fetch (API key 1), versions 4 to 18: KIP-98, KIP-227 (sessions), KIP-320, KIP-516 (topic ids from 13); see
+//! [`crate::fetch`].
+
+use futures::FutureExt;
+use kafka_protocol::messages::{ApiKey, FetchRequest};
+
+use super::{Answer, Api, Call, Handler};
+use crate::fetch::api::handle_fetch;
+use crate::wire::fetch_response::encode_fetch_response;
+
+pub(super) const API: Api = Api {
+    key: ApiKey::Fetch,
+    versions: 4..=18,
+    handler: Handler::InTurn(|call| handle(call).boxed()),
+};
+
+async fn handle(call: Call) -> Answer {
+    let body: FetchRequest = call.request.decode()?;
+    let (version, correlation_id) = (call.request.version(), call.request.correlation_id());
+    // It may wait for long, and nothing of the frame is needed any more.
+    drop(call.request);
+    call.permit.release();
+    let response = handle_fetch(call.broker.fetcher(), version, body).await;
+    encode_fetch_response(version, correlation_id, response)
+}
