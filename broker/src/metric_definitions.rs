@@ -107,6 +107,39 @@ pub const PRODUCE_OBJECT_BATCHES: Metric = Metric::histogram(
     &[],
 );
 
+/// Bytes of records that consumers were given.
+pub const FETCH_BYTES: Metric = Metric::counter(
+    "millrace_fetch_bytes_total",
+    Unit::Bytes,
+    "Bytes of record batches in responses to Fetch.",
+    &[],
+);
+
+/// Fetches that wait.
+pub const FETCHES_WAITING: Metric = Metric::gauge(
+    "millrace_fetches_waiting",
+    Unit::Count,
+    "Fetch requests that wait for records.",
+    &[],
+);
+
+/// How blocks are found.
+pub const FETCH_BLOCKS: Metric = Metric::counter(
+    "millrace_fetch_blocks_total",
+    Unit::Count,
+    "Blocks that readers asked for: found in the cache (hit), read from the store by another \
+     reader at the same time (shared), or read from the store (miss).",
+    &["found"],
+);
+
+/// Memory of the block cache.
+pub const FETCH_CACHE_BYTES: Metric = Metric::gauge(
+    "millrace_fetch_cache_bytes",
+    Unit::Bytes,
+    "Memory taken by the block cache.",
+    &[],
+);
+
 /// Every metric of this crate.
 pub const ALL: &[Metric] = &[
     REQUESTS,
@@ -122,6 +155,10 @@ pub const ALL: &[Metric] = &[
     PRODUCE_OBJECTS,
     PRODUCE_OBJECT_BYTES,
     PRODUCE_OBJECT_BATCHES,
+    FETCH_BYTES,
+    FETCHES_WAITING,
+    FETCH_BLOCKS,
+    FETCH_CACHE_BYTES,
 ];
 
 /// Tells the installed recorder what the metrics of this crate are.

@@ -188,7 +188,7 @@ pub async fn handle_list_offsets(
             }
         }
     }
-    let mut answers = fetcher.list_offsets(&queries, isolation).await.into_iter();
+    let mut answers = fetcher.list_offsets(queries, isolation).await.into_iter();
     let mut refused = refused.into_iter();
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {

@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, Weighter};
 
-use super::load::{Flight, LoadError, Loader};
+use super::load::{Flight, LoadError, Loader, Read};
+use super::metrics::{self, Found};
 
 /// Bytes of a whole block.
 pub const BLOCK_BYTES: u64 = 8 << 20;
@@ -214,23 +215,25 @@ impl BlockCache {
     pub async fn block(&self, key: BlockKey) -> Result<Block, LoadError> {
         loop {
             if let Some(block) = self.0.blocks.get(&key) {
+                metrics::block(Found::Hit, self.bytes());
                 return Ok(block);
             }
-            if let Some(read) = self.join(key) {
+            if let Some((read, found)) = self.join(key) {
+                metrics::block(found, self.bytes());
                 return read.await;
             }
         }
     }
 
     /// The read of a block that is under way, or a new one; none if the block has just come.
-    fn join(&self, key: BlockKey) -> Option<super::load::Read> {
+    fn join(&self, key: BlockKey) -> Option<(Read, Found)> {
         let mut flights = self.0.flights.lock();
         let under_way = flights
             .under_way
             .get(&key)
             .and_then(|(_, flight)| flight.join());
         if let Some(read) = under_way {
-            return Some(read);
+            return Some((read, Found::Shared));
         }
         if self.0.blocks.contains_key(&key) {
             return None;
@@ -246,7 +249,7 @@ impl BlockCache {
         if let Some(flight) = flight {
             flights.under_way.insert(key, (number, flight));
         }
-        Some(read)
+        Some((read, Found::Miss))
     }
 
     fn load(

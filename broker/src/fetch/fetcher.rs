@@ -6,9 +6,8 @@ use std::time::Duration;
 use control_plane::replica::Replica;
 use parking_lot::Mutex;
 use runtime::{Rng, SharedClock, Store};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use super::FetchError;
 use super::cache::BlockCache;
 use super::load::{LoadOptions, Loader};
 use super::outcome::{FetchOutcome, PartitionOutcome};
@@ -17,9 +16,13 @@ use super::read::Reader;
 use super::session::{SessionOptions, SessionRequest, Sessions};
 use super::wait::Waiters;
 use super::walk::ReadFault;
+use super::{FetchError, metrics};
 
 /// The longest a fetch waits to learn the true end of a partition.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most offsets that are looked up by time at once.
+const LOOKUPS_MAX: usize = 16;
 
 /// How an agent serves consumers.
 #[derive(Clone, Debug)]
@@ -76,6 +79,8 @@ struct Inner {
     memory: Arc<Semaphore>,
     memory_bytes: u64,
     response_bytes_max: u64,
+    /// Each may have a block or two in memory.
+    lookups: Semaphore,
 }
 
 impl std::fmt::Debug for Fetcher {
@@ -107,6 +112,7 @@ impl Fetcher {
             sessions: Mutex::new(sessions),
             memory: Arc::new(Semaphore::new(memory_bytes as usize)),
             memory_bytes,
+            lookups: Semaphore::new(LOOKUPS_MAX),
             response_bytes_max: options.response_bytes_max,
             replica,
             clock,
@@ -122,6 +128,17 @@ impl Fetcher {
     /// The metadata it serves from.
     pub fn replica(&self) -> &Replica {
         &self.0.replica
+    }
+
+    /// Answers the fetches that wait with what there is, and lets none wait any more: the agent is
+    /// about to end.
+    pub fn end_waits(&self) {
+        self.0.waiters.end();
+    }
+
+    /// Waits for its turn to look into stored records for a time.
+    pub(super) async fn lookup_turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.lookups.acquire().await.ok()
     }
 
     /// Logs a fault met while reading, and gives what the client is told.
@@ -156,6 +173,7 @@ impl Fetcher {
             .await;
         let memory = self.reserve(&plan).await;
         let read = inner.reader.read(&plan, memory).await;
+        metrics::fetched(read.iter().map(|partition| partition.records.bytes).sum());
         let isolated = parts.isolation == Isolation::ReadCommitted;
         let answered = begun.wanted.iter().zip(&plan.partitions).zip(read);
         let outcome =
@@ -203,7 +221,8 @@ impl Fetcher {
         tokio::pin!(deadline);
         loop {
             let plan = self.plan(wanted, limits);
-            if answers(&plan) {
+            // SUBTLE: looked at after having entered, so that the end cannot be slept through.
+            if answers(&plan) || self.0.waiters.is_over() {
                 return plan;
             }
             tokio::select! {

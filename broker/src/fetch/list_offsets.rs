@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control_plane::state::{Partition, State};
+use futures::StreamExt;
 use object_format::TopicPartition;
 use object_format::batch::BatchHeader;
 
@@ -27,6 +28,9 @@ pub const LATEST_TIERED: i64 = -5;
 
 /// Extents looked at in one go while the metadata stands still.
 const EXTENTS_PER_LOOK: usize = 10_000;
+
+/// Partitions of one request that are looked at at once.
+const CONCURRENT_QUERIES: usize = 8;
 
 /// The longest a lookup waits to learn of all commits.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -90,23 +94,25 @@ impl Fetcher {
     /// Answers each query, in order.
     pub async fn list_offsets(
         &self,
-        queries: &[OffsetQuery],
+        queries: Vec<OffsetQuery>,
         isolation: Isolation,
     ) -> Vec<Result<FoundOffset, FetchError>> {
         let barrier = tokio::time::timeout(BARRIER_TIMEOUT, self.replica().barrier()).await;
         if !matches!(barrier, Ok(Ok(()))) {
             return vec![Err(FetchError::OffsetNotAvailable); queries.len()];
         }
-        let mut answers = Vec::with_capacity(queries.len());
-        for query in queries {
-            answers.push(self.find_offset(query, isolation).await);
-        }
-        answers
+        let answers = queries
+            .into_iter()
+            .map(|query| self.find_offset(query, isolation));
+        futures::stream::iter(answers)
+            .buffered(CONCURRENT_QUERIES)
+            .collect()
+            .await
     }
 
     async fn find_offset(
         &self,
-        query: &OffsetQuery,
+        query: OffsetQuery,
         isolation: Isolation,
     ) -> Result<FoundOffset, FetchError> {
         let (of, ends) = self.replica().read(|state| {
@@ -185,7 +191,9 @@ impl Fetcher {
             let Some(slice) = next else {
                 return Ok(FoundOffset::NONE);
             };
+            let turn = self.lookup_turn().await;
             let found = self.first_record_in(&slice, wanted).await;
+            drop(turn);
             match found.map_err(|fault| self.report(&fault))? {
                 Some(found) => return Ok(found),
                 None => from = slice.base_offset.saturating_add_unsigned(slice.offsets),

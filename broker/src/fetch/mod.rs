@@ -13,6 +13,7 @@ mod fetcher;
 mod fixture;
 pub mod list_offsets;
 pub mod load;
+mod metrics;
 pub mod outcome;
 mod partitions;
 pub mod plan;

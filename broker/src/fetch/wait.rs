@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use object_format::TopicPartition;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use super::metrics;
 
 /// Everyone who waits. Clones are the same registry.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +21,8 @@ pub struct Waiters(Arc<Registry>);
 struct Registry {
     /// How many wait, so that a commit that interests nobody takes no lock.
     count: AtomicUsize,
+    /// Nobody is to wait any more.
+    over: AtomicBool,
     entered: Mutex<Entered>,
 }
 
@@ -32,7 +36,7 @@ struct Entered {
 impl Waiters {
     /// Enters somebody who waits for these partitions, until what is returned is dropped.
     pub fn enter(&self, partitions: impl IntoIterator<Item = TopicPartition>) -> Waiter {
-        self.0.count.fetch_add(1, Ordering::SeqCst);
+        metrics::waiting(1 + self.0.count.fetch_add(1, Ordering::SeqCst));
         let alarm = Arc::new(Notify::new());
         let partitions: Vec<TopicPartition> = partitions.into_iter().collect();
         let mut entered = self.0.entered.lock();
@@ -72,6 +76,19 @@ impl Waiters {
         }
     }
 
+    /// Wakes everyone, now and whenever they wait again.
+    pub fn end(&self) {
+        self.0.over.store(true, Ordering::SeqCst);
+        for alarm in self.0.entered.lock().alarms.values() {
+            alarm.notify_one();
+        }
+    }
+
+    /// Whether nobody is to wait any more.
+    pub fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::SeqCst)
+    }
+
     /// How many wait.
     pub fn count(&self) -> usize {
         self.0.count.load(Ordering::SeqCst)
@@ -107,7 +124,8 @@ impl Drop for Waiter {
             }
         }
         drop(entered);
-        self.registry.0.count.fetch_sub(1, Ordering::SeqCst);
+        let before = self.registry.0.count.fetch_sub(1, Ordering::SeqCst);
+        metrics::waiting(before.saturating_sub(1));
     }
 }
 

@@ -157,7 +157,9 @@ async fn offsets_are_listed_in_the_order_of_the_request() {
             ],
         ),
     ]);
-    let response = handle_list_offsets(&agent.fetcher, 6, request).await;
+    let fetcher = agent.fetcher.clone();
+    let handle = async move { handle_list_offsets(&fetcher, 6, request).await };
+    let response = tokio::spawn(handle).await.unwrap();
     let listed: Vec<_> = response
         .topics
         .iter()

@@ -322,3 +322,55 @@ async fn ten_thousand_waiting_fetches_are_all_answered() {
         object.id
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_an_agent_that_ends() {
+    let (agent, topic) = agent(1).await;
+    let waiting = spawn(&agent, parts(&[fetch(topic, 0, 0)], 3_600_000, 1));
+    parked(&agent, 1).await;
+    agent.fetcher.end_waits();
+    let outcome = tokio::time::timeout(Duration::from_secs(1), waiting)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(outcome.partitions[0].error, None);
+    let late = agent
+        .fetcher
+        .fetch(parts(&[fetch(topic, 0, 0)], 3_600_000, 1));
+    assert!(
+        tokio::time::timeout(Duration::from_secs(1), late)
+            .await
+            .is_ok()
+    );
+}
+
+/// Readers follow a partition, each fetch allowed to wait for an hour, while it is written to in
+/// other threads: a commit that no fetch was woken by would leave them behind for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_commit_is_slept_through() {
+    const COMMITS: i64 = 300;
+    let (agent, topic) = agent(1).await;
+    let follow = |_| {
+        let fetcher = agent.fetcher.clone();
+        tokio::spawn(async move {
+            let mut at = 0;
+            while at < COMMITS {
+                let outcome = fetcher
+                    .fetch(parts(&[fetch(topic, 0, at)], 3_600_000, 1))
+                    .await;
+                let batches = offsets(&outcome.partitions[0].records.to_bytes());
+                assert_eq!(batches.first().map(|batch| batch.start), Some(at));
+                at = batches.last().map_or(at, |batch| batch.end);
+            }
+        })
+    };
+    let readers: Vec<_> = (0..4).map(follow).collect();
+    for _ in 0..COMMITS {
+        agent.write(&[(tp(topic, 0), batch(1, 10))]).await;
+    }
+    let all = futures::future::join_all(readers);
+    let all = tokio::time::timeout(Duration::from_secs(60), all).await;
+    all.expect("a reader sleeps")
+        .into_iter()
+        .for_each(|reader| reader.unwrap());
+}

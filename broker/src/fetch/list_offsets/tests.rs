@@ -18,7 +18,7 @@ async fn ask(agent: &Agent, topic: TopicId, timestamp: i64) -> (i64, i64) {
     };
     let found = agent
         .fetcher
-        .list_offsets(&[query], Isolation::ReadUncommitted)
+        .list_offsets(vec![query], Isolation::ReadUncommitted)
         .await;
     let found = found[0].unwrap();
     assert_eq!(found.leader_epoch, if found.offset < 0 { -1 } else { 0 });
@@ -129,7 +129,7 @@ async fn what_is_wrong_is_told_for_each_partition() {
     ];
     let answers = agent
         .fetcher
-        .list_offsets(&queries, Isolation::ReadCommitted)
+        .list_offsets(queries.to_vec(), Isolation::ReadCommitted)
         .await;
     let errors: Vec<_> = answers.iter().map(|answer| answer.err()).collect();
     let unknown = Some(FetchError::UnknownTopicOrPartition);
@@ -166,7 +166,7 @@ async fn the_latest_offset_counts_what_other_agents_have_committed() {
     };
     let found = reader
         .fetcher
-        .list_offsets(&[query], Isolation::ReadUncommitted)
+        .list_offsets(vec![query], Isolation::ReadUncommitted)
         .await;
     assert_eq!(found, [Err(FetchError::OffsetNotAvailable)]);
 }
@@ -189,7 +189,7 @@ async fn a_damaged_batch_is_an_error_and_not_a_wrong_offset() {
     };
     let found = agent
         .fetcher
-        .list_offsets(&[query], Isolation::ReadUncommitted)
+        .list_offsets(vec![query], Isolation::ReadUncommitted)
         .await;
     assert_eq!(found, [Err(FetchError::CorruptMessage)]);
 }
