@@ -4,30 +4,26 @@
 //! never leaves half a frame behind. The queue of frames and the frame length are bounded; when the
 //! connection breaks, every waiting call is answered with an error.
 
+mod io;
+
 use std::collections::VecDeque;
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{ClientError, Result};
 use super::versions::Versions;
+use io::{read_responses, write_frames};
 
-/// Largest response accepted, in bytes. More means that the other side is no Kafka broker.
-const RESPONSE_BYTES_MAX: usize = 256 << 20;
 /// Frames waiting for the writer task.
 const FRAMES_QUEUED_MAX: usize = 64;
-/// Slices handed to one vectored write.
-const SLICES_MAX: usize = 64;
 
 /// How connections are made.
 #[derive(Clone, Debug)]
@@ -85,6 +81,8 @@ impl Shared {
         }
     }
 }
+
+type Outgoing = (Frame, oneshot::Sender<Result<Bytes>>);
 
 /// A connection whose API versions are known.
 pub struct Connection {
@@ -273,135 +271,4 @@ pub fn decode<R: Request>(mut frame: Bytes, version: i16) -> Result<R::Response>
     let wrong = |error| ClientError::Protocol(format!("a response that does not decode: {error}"));
     ResponseHeader::decode(&mut frame, R::Response::header_version(version)).map_err(wrong)?;
     R::Response::decode(&mut frame, version).map_err(wrong)
-}
-
-type Outgoing = (Frame, oneshot::Sender<Result<Bytes>>);
-
-async fn write_frames(
-    mut socket: OwnedWriteHalf,
-    mut queue: mpsc::Receiver<Outgoing>,
-    shared: Arc<Shared>,
-) {
-    while let Some((frame, answer)) = queue.recv().await {
-        let mut written = None;
-        if frame.answered {
-            match &mut *shared.queue.lock() {
-                Queue::Open(waiting) => {
-                    waiting.push_back(Waiting {
-                        correlation: frame.correlation,
-                        answer,
-                    });
-                }
-                Queue::Closed => return,
-            }
-        } else {
-            written = Some(answer);
-        }
-        if let Err(error) = write_chunks(&mut socket, frame.chunks).await {
-            let (kind, text) = (error.kind(), error.to_string());
-            shared.close(|| ClientError::Io {
-                broker: shared.broker.clone(),
-                source: std::io::Error::new(kind, text.clone()),
-            });
-            return;
-        }
-        if let Some(answer) = written {
-            let _ = answer.send(Ok(Bytes::new()));
-        }
-    }
-}
-
-async fn write_chunks(socket: &mut OwnedWriteHalf, chunks: Vec<Bytes>) -> std::io::Result<()> {
-    let mut chunks: VecDeque<Bytes> = chunks.into();
-    while !chunks.is_empty() {
-        let slices: Vec<IoSlice<'_>> = chunks
-            .iter()
-            .take(SLICES_MAX)
-            .map(|chunk| IoSlice::new(chunk))
-            .collect();
-        let mut written = socket.write_vectored(&slices).await?;
-        if written == 0 && chunks.iter().any(|chunk| !chunk.is_empty()) {
-            return Err(std::io::ErrorKind::WriteZero.into());
-        }
-        while let Some(first) = chunks.front_mut() {
-            if written < first.len() {
-                first.advance(written);
-                break;
-            }
-            written -= first.len();
-            chunks.pop_front();
-        }
-    }
-    Ok(())
-}
-
-async fn read_responses(mut socket: OwnedReadHalf, shared: Arc<Shared>) {
-    let mut buffer = BytesMut::with_capacity(64 << 10);
-    let error = loop {
-        match read_frame(&mut socket, &mut buffer).await {
-            Ok(Some(frame)) => {
-                if let Err(error) = deliver(&shared, frame) {
-                    break error;
-                }
-            }
-            Ok(None) => break ClientError::Closed(shared.broker.clone()),
-            Err(source) => {
-                break ClientError::Io {
-                    broker: shared.broker.clone(),
-                    source,
-                };
-            }
-        }
-    };
-    let text = error.to_string();
-    let protocol = matches!(error, ClientError::Protocol(_));
-    shared.close(|| match protocol {
-        true => ClientError::Protocol(text.clone()),
-        false => ClientError::Closed(shared.broker.clone()),
-    });
-}
-
-/// The next frame without its length; none at a clean end.
-async fn read_frame(
-    socket: &mut OwnedReadHalf,
-    buffer: &mut BytesMut,
-) -> std::io::Result<Option<Bytes>> {
-    while buffer.len() < 4 {
-        buffer.reserve(64 << 10);
-        if socket.read_buf(buffer).await? == 0 {
-            return Ok(None);
-        }
-    }
-    let length = u32::from_be_bytes([buffer[0], buffer[1], buffer[2], buffer[3]]) as usize;
-    if !(4..=RESPONSE_BYTES_MAX).contains(&length) {
-        let text = format!("a response of {length} bytes: is this a Kafka broker?");
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, text));
-    }
-    buffer.advance(4);
-    buffer.reserve(length.saturating_sub(buffer.len()));
-    while buffer.len() < length {
-        if socket.read_buf(buffer).await? == 0 {
-            return Ok(None);
-        }
-    }
-    Ok(Some(buffer.split_to(length).freeze()))
-}
-
-fn deliver(shared: &Shared, frame: Bytes) -> Result<()> {
-    let correlation = i32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
-    let call = match &mut *shared.queue.lock() {
-        Queue::Open(waiting) => waiting.pop_front(),
-        Queue::Closed => None,
-    };
-    match call {
-        Some(call) if call.correlation == correlation => {
-            // The caller may have given up; its response is dropped.
-            let _ = call.answer.send(Ok(frame));
-            Ok(())
-        }
-        _ => Err(ClientError::Protocol(format!(
-            "{}: a response to request {correlation}, which was not next in line",
-            shared.broker
-        ))),
-    }
 }

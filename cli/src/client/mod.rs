@@ -193,3 +193,8 @@ impl Retry {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,9 @@
 //! partition first waits until nothing of it is under way, then its leader is looked up again, and
 //! all its batches are sent again.
 
+mod lane;
+mod route;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +17,8 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use kafka_protocol::messages::ProduceRequest;
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest};
 use runtime::SharedClock;
 
 use super::connection::{Connection, decode};
@@ -23,6 +26,8 @@ use super::error::{ClientError, Result};
 use super::produce_frame::{PRODUCE, ProduceTarget, VERSIONS};
 use super::records::{ProducerIdentity, seal};
 use super::{BACKOFF, Client, Topic};
+use lane::{Lane, Queued};
+use route::{Links, init_producer_id, route};
 
 /// Batches of one partition of which a broker remembers the sequence numbers (KIP-98).
 pub const IDEMPOTENT_IN_FLIGHT_MAX: usize = 5;
@@ -94,28 +99,6 @@ pub struct Producer<T> {
     failing_since: Option<Duration>,
 }
 
-/// A partition and its batches that are not acknowledged yet, in order.
-struct Lane<T> {
-    leader: i32,
-    sequence: i32,
-    queue: VecDeque<Queued<T>>,
-    recovering: bool,
-}
-
-impl<T> Lane<T> {
-    fn in_flight(&self) -> usize {
-        self.queue.iter().filter(|queued| queued.in_flight).count()
-    }
-}
-
-struct Queued<T> {
-    id: u64,
-    batch: Bytes,
-    tag: T,
-    in_flight: bool,
-    retries: u32,
-}
-
 /// A leader's connection.
 struct Link {
     connection: Arc<Connection>,
@@ -134,9 +117,6 @@ enum Event {
     },
     Routed(Result<(Topic, Links)>),
 }
-
-/// Connections by the broker id of the leader.
-type Links = Vec<(i32, Arc<Connection>)>;
 
 /// Answers by partition; none with acks=0.
 type Answer = Option<Vec<PartitionProduceResponse>>;
@@ -184,11 +164,7 @@ impl<T: 'static> Producer<T> {
 
     /// Batches that are not acknowledged yet.
     pub fn unacknowledged(&self) -> usize {
-        self.lanes
-            .values()
-            .map(|lane| lane.queue.len())
-            .sum::<usize>()
-            + self.done.len()
+        self.lanes.values().map(|lane| lane.len()).sum::<usize>() + self.done.len()
     }
 
     /// Partitions of one leader, one batch for each of which could be sent at once in one request;
@@ -205,9 +181,7 @@ impl<T: 'static> Producer<T> {
             .find_map(|leader| {
                 let of_leader = self.lanes.iter().filter(|(_, lane)| lane.leader == *leader);
                 let room: Vec<i32> = of_leader
-                    .filter(|(_, lane)| {
-                        !lane.recovering && lane.queue.len() < self.options.in_flight
-                    })
+                    .filter(|(_, lane)| !lane.recovering && lane.len() < self.options.in_flight)
                     .map(|(&index, _)| index)
                     .collect();
                 (!room.is_empty()).then_some(room)
@@ -220,21 +194,13 @@ impl<T: 'static> Producer<T> {
             return;
         };
         let sequence = if self.options.idempotent {
-            lane.sequence
+            lane.sequence()
         } else {
             -1
         };
         seal(&mut batch, self.identity, sequence);
-        lane.sequence = next_sequence(lane.sequence, count);
-        let (id, batch) = (self.next_id, batch.freeze());
+        lane.push(self.next_id, batch.freeze(), count, tag);
         self.next_id += 1;
-        lane.queue.push_back(Queued {
-            id,
-            batch,
-            tag,
-            in_flight: false,
-            retries: 0,
-        });
     }
 
     /// Sends what is queued as far as leaders have room: one request takes one batch of each
@@ -259,10 +225,9 @@ impl<T: 'static> Producer<T> {
             if !usable || lane.in_flight() >= self.options.in_flight {
                 continue;
             }
-            if let Some(queued) = lane.queue.iter_mut().find(|queued| !queued.in_flight) {
-                queued.in_flight = true;
-                parts.push((index, queued.id));
-                batches.push((index, queued.batch.clone()));
+            if let Some((id, batch)) = lane.send_next() {
+                parts.push((index, id));
+                batches.push((index, batch));
             }
         }
         if parts.is_empty() {
@@ -376,7 +341,9 @@ impl<T: 'static> Producer<T> {
                 // An answer that comes too late must not be taken for the answer to a retry.
                 connection.close();
                 for (partition, id) in parts {
-                    self.unsend(partition, id);
+                    if let Some(lane) = self.lanes.get_mut(&partition) {
+                        lane.unsend(id);
+                    }
                 }
                 return self.failed(error);
             }
@@ -416,7 +383,9 @@ impl<T: 'static> Producer<T> {
             .lanes
             .get(&partition)
             .is_some_and(|lane| lane.recovering);
-        self.unsend(partition, id);
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            lane.unsend(id);
+        }
         // SUBTLE: after a batch failed, those behind it that were under way are out of order.
         if recovering && code == OUT_OF_ORDER_SEQUENCE_NUMBER {
             return Ok(());
@@ -426,18 +395,16 @@ impl<T: 'static> Producer<T> {
     }
 
     fn acknowledge(&mut self, partition: i32, id: u64, base_offset: i64) {
-        let Some(lane) = self.lanes.get_mut(&partition) else {
-            return;
-        };
-        let Some(at) = lane.queue.iter().position(|queued| queued.id == id) else {
-            return;
-        };
+        let queued = self
+            .lanes
+            .get_mut(&partition)
+            .and_then(|lane| lane.remove(id));
         if let Some(Queued {
             batch,
             tag,
             retries,
             ..
-        }) = lane.queue.remove(at)
+        }) = queued
         {
             let acknowledgement = Acknowledgement {
                 base_offset,
@@ -449,18 +416,6 @@ impl<T: 'static> Producer<T> {
                 batch,
                 acknowledgement,
             });
-        }
-    }
-
-    /// The batch is to be sent again.
-    fn unsend(&mut self, partition: i32, id: u64) {
-        let Some(lane) = self.lanes.get_mut(&partition) else {
-            return;
-        };
-        lane.recovering = true;
-        if let Some(queued) = lane.queue.iter_mut().find(|queued| queued.id == id) {
-            queued.in_flight = false;
-            queued.retries += 1;
         }
     }
 
@@ -524,58 +479,5 @@ impl<T: 'static> Producer<T> {
                 }
             }
         }
-    }
-}
-
-impl<T> Lane<T> {
-    fn new(leader: i32) -> Self {
-        Self {
-            leader,
-            sequence: 0,
-            queue: VecDeque::new(),
-            recovering: false,
-        }
-    }
-}
-
-/// The sequence number after a batch of `count` records; it wraps to 0 (KIP-98).
-fn next_sequence(sequence: i32, count: usize) -> i32 {
-    ((i64::from(sequence) + count as i64) & i64::from(i32::MAX)) as i32
-}
-
-async fn route(client: &Client, topic: &str) -> Result<(Topic, Links)> {
-    let topic = client.topic(topic).await?;
-    let mut links = Vec::new();
-    for leader in topic.by_leader().into_keys() {
-        links.push((leader, client.broker(leader).await?));
-    }
-    Ok((topic, links))
-}
-
-async fn init_producer_id(client: &Client) -> Result<ProducerIdentity> {
-    let request = InitProducerIdRequest::default()
-        .with_transactional_id(None)
-        .with_transaction_timeout_ms(60_000);
-    let mut retry = client.retry();
-    loop {
-        let response = client.call_any(&request).await?;
-        if response.error_code == 0 {
-            let (id, epoch) = (response.producer_id.0, response.producer_epoch);
-            return Ok(ProducerIdentity { id, epoch });
-        }
-        let error = ClientError::broker("InitProducerId", response.error_code, None);
-        retry.after(error).await?;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sequence_numbers_wrap_to_zero() {
-        assert_eq!(next_sequence(0, 10), 10);
-        assert_eq!(next_sequence(i32::MAX - 9, 10), 0);
-        assert_eq!(next_sequence(i32::MAX - 9, 12), 2);
     }
 }
