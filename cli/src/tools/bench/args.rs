@@ -62,6 +62,10 @@ pub struct Args {
     /// How much to produce, such as 2GiB of values.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub bytes: Option<u64>,
+    /// Before the first run, do the same with so many bytes and forget the result: compilers and
+    /// caches warm up.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub warm_up: Option<u64>,
     /// Acknowledgements to wait for: 0, 1 or all.
     #[arg(long, value_name = "N", default_value = "all", value_parser = acks)]
     pub acks: Acks,
@@ -185,6 +189,17 @@ impl Args {
         Ok(())
     }
 
+    /// What is done before the first run, if anything.
+    pub fn warming_up(&self) -> Option<Self> {
+        let bytes = self.warm_up.filter(|_| self.mode != Mode::Consume)?;
+        Some(Self {
+            bytes: Some(bytes),
+            duration: None,
+            topic: None,
+            ..self.clone()
+        })
+    }
+
     /// How long to produce, if there is a limit in time.
     pub fn time_limit(&self) -> Option<Duration> {
         match (self.duration, self.bytes) {
@@ -247,6 +262,15 @@ mod tests {
         assert_eq!((args.record_size, args.batch_bytes), (1024, 65_536));
         assert_eq!(args.time_limit(), Some(Duration::from_secs(10)));
         assert_eq!(parse(&["--bytes", "1GiB"]).time_limit(), None);
+        assert!(args.warming_up().is_none());
+    }
+
+    #[test]
+    fn warming_up_leaves_the_topic_alone() {
+        let warm = parse(&["--warm-up", "1MiB", "--topic", "t", "--duration", "1m"]).warming_up();
+        let warm = warm.unwrap();
+        assert_eq!((warm.topic.as_deref(), warm.bytes), (None, Some(1 << 20)));
+        assert_eq!(warm.time_limit(), None);
     }
 
     #[test]

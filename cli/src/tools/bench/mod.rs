@@ -58,6 +58,12 @@ pub async fn run(args: Args) -> Result<()> {
         .as_ref()
         .map(|other| target(other, args.compare_pid, None));
     let stop = stop_on_ctrl_c();
+    if let Some(warming_up) = args.warming_up() {
+        for target in std::iter::once(&this).chain(&other) {
+            eprintln!("warming up {}", target.bootstrap);
+            run_once(&warming_up, target, &stop).await?;
+        }
+    }
     let (mut runs, mut compared) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
         for (target, reports) in [(Some(&this), &mut runs), (other.as_ref(), &mut compared)] {

@@ -160,7 +160,8 @@ impl<'a> Run<'a> {
         let before = self.target.probe.read().await.map_err(Error::Failed)?;
         let start = self.clock.monotonic();
         if columns.consume {
-            self.start_readers(&mut workers, &mut back, ends).await?;
+            self.start_readers(&mut workers, &mut back, ends, columns.produce)
+                .await?;
         }
         if columns.produce {
             self.start_writers(&mut workers, producers, start);
@@ -318,6 +319,7 @@ impl<'a> Run<'a> {
         workers: &mut JoinSet<Left>,
         back: &mut Gauge,
         ends: watch::Receiver<Ends>,
+        producing: bool,
     ) -> Result<()> {
         let readers = (self.args.consumers as usize).min(self.starts.len());
         for number in 0..readers {
@@ -333,7 +335,7 @@ impl<'a> Run<'a> {
                 ends: ends.clone(),
                 meter: back.meter(),
                 clock: self.clock.clone(),
-                run: self.id,
+                run: producing.then_some(self.id),
             };
             workers.spawn(async move { Left::Read(reader.run().await) });
         }

@@ -27,8 +27,8 @@ pub struct Reader {
     pub meter: Meter,
     /// The time.
     pub clock: SharedClock,
-    /// The run whose records were stamped by this process's clock.
-    pub run: u64,
+    /// The run that is under way at the same time: the age of its records is their latency.
+    pub run: Option<u64>,
 }
 
 /// What a consumer leaves.
@@ -130,7 +130,7 @@ impl Reader {
             bytes += record.value.map_or(0, <[u8]>::len) as u64;
         }
         // All records of a batch were sent at one time.
-        let ours = first.filter(|link| link.run == self.run);
+        let ours = first.filter(|link| Some(link.run) == self.run);
         let latency = ours.map(|link| now.saturating_sub(Duration::from_nanos(link.sent_ns)));
         self.meter.update(|flow| flow.add(records, bytes, latency));
         Ok(())
