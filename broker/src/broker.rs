@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::api::Dispatch;
 use crate::config::BrokerConfig;
 use crate::fetch::Fetcher;
+use crate::group::Groups;
 use crate::net::{Listener, Server};
 use crate::peers;
 use crate::produce::Pipeline;
@@ -70,6 +71,7 @@ pub struct Broker {
     session: Session,
     pipeline: Pipeline,
     fetcher: Fetcher,
+    groups: Groups,
     config: BrokerConfig,
     clock: SharedClock,
     rng: Rng,
@@ -113,6 +115,10 @@ impl Broker {
 
     pub(crate) fn fetcher(&self) -> &Fetcher {
         &self.fetcher
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     pub(crate) fn config(&self) -> &BrokerConfig {
@@ -196,10 +202,18 @@ fn assemble(
         Arc::new(move |object| cache.insert_written(object)),
         shutdown,
     );
+    let groups = Groups::new(
+        session.clone(),
+        parts.clock.clone(),
+        parts.rng.fork("groups"),
+        config.groups.clone(),
+        shutdown,
+    );
     let broker = Broker {
         session,
         pipeline,
         fetcher,
+        groups,
         config,
         clock: parts.clock.clone(),
         rng: parts.rng.fork("broker"),

@@ -140,6 +140,30 @@ pub const FETCH_CACHE_BYTES: Metric = Metric::gauge(
     &[],
 );
 
+/// Groups in memory.
+pub const GROUPS: Metric = Metric::gauge(
+    "millrace_groups",
+    Unit::Count,
+    "Groups that this agent coordinates and has in memory.",
+    &[],
+);
+
+/// Rebalances begun.
+pub const GROUP_REBALANCES: Metric = Metric::counter(
+    "millrace_group_rebalances_total",
+    Unit::Count,
+    "Rebalances of groups begun.",
+    &[],
+);
+
+/// Members that are gone.
+pub const GROUP_MEMBERS_REMOVED: Metric = Metric::counter(
+    "millrace_group_members_removed_total",
+    Unit::Count,
+    "Members of groups that are gone. The cause says why.",
+    &["cause"],
+);
+
 /// Every metric of this crate.
 pub const ALL: &[Metric] = &[
     REQUESTS,
@@ -159,6 +183,9 @@ pub const ALL: &[Metric] = &[
     FETCHES_WAITING,
     FETCH_BLOCKS,
     FETCH_CACHE_BYTES,
+    GROUPS,
+    GROUP_REBALANCES,
+    GROUP_MEMBERS_REMOVED,
 ];
 
 /// Tells the installed recorder what the metrics of this crate are.

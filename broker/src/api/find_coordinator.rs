@@ -10,7 +10,8 @@ use kafka_protocol::messages::{ApiKey, BrokerId, FindCoordinatorRequest, FindCoo
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Answer, Api, Call, Handler};
-use crate::topology::{self, Node};
+use crate::group::coordinator_node;
+use crate::topology;
 use control_plane::state::State;
 
 pub(super) const API: Api = Api {
@@ -58,31 +59,15 @@ fn find(state: &State, key_type: i8, key: &StrBytes) -> Coordinator {
     if key.is_empty() {
         return refused(ResponseError::InvalidGroupId, "the group id is empty");
     }
-    match coordinator(state, key) {
+    let nodes = topology::nodes(state);
+    match coordinator_node(state, &nodes, key) {
         Some(node) => answer
             .with_node_id(BrokerId(node.id))
-            .with_host(StrBytes::from_string(node.host))
+            .with_host(StrBytes::from_string(node.host.clone()))
             .with_port(i32::from(node.port)),
         None => refused(
             ResponseError::CoordinatorNotAvailable,
             "no agent serves clients",
         ),
     }
-}
-
-/// Who coordinates a group, or should begin to.
-fn coordinator(state: &State, group: &str) -> Option<Node> {
-    let nodes = topology::nodes(state);
-    let held = state
-        .coordinator(group)
-        .and_then(|c| state.agent(c.agent))
-        .map(|a| a.node_id);
-    if let Some(node) = nodes.iter().find(|node| Some(node.id) == held) {
-        return Some(node.clone());
-    }
-    let any_steady = nodes.iter().any(|node| !node.draining);
-    let candidates = nodes
-        .into_iter()
-        .filter(|node| !(any_steady && node.draining));
-    candidates.max_by_key(|node| topology::mix(format!("{group}\n{}", node.id).as_bytes()))
 }

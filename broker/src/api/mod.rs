@@ -1,15 +1,25 @@
 //! The Kafka APIs: one file each, with its versions and its registration. ApiVersions says what is registered here.
 
 mod api_versions;
+mod delete_groups;
 mod describe_cluster;
+mod describe_groups;
 mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -63,6 +73,16 @@ pub(crate) const APIS: &[Api] = &[
     offset_for_leader_epoch::API,
     describe_cluster::API,
     describe_topic_partitions::API,
+    offset_commit::API,
+    offset_fetch::API,
+    join_group::API,
+    heartbeat::API,
+    leave_group::API,
+    sync_group::API,
+    describe_groups::API,
+    list_groups::API,
+    delete_groups::API,
+    offset_delete::API,
 ];
 
 /// The network's view of a broker.

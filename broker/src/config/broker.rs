@@ -9,6 +9,8 @@ use runtime::settings::{Kind, Resolved, Setting};
 use super::topic::{TopicConfig, TopicDefaults};
 use crate::fetch::FetchOptions;
 use crate::fetch::session::SessionOptions;
+use crate::group::GroupOptions;
+use crate::group::machine::Limits;
 use crate::net::NetConfig;
 use crate::produce::{BatcherOptions, PipelineOptions};
 
@@ -291,7 +293,7 @@ const OWN_SETTINGS: &[Setting] = &[
         "group.max.size",
         int(1, INT),
         "2147483647",
-        "Most members of a group.",
+        "Most members of a group; there are never more than 10000.",
     ),
     Setting::new(
         "offset.metadata.max.bytes",
@@ -318,6 +320,8 @@ pub struct BrokerConfig {
     pub pipeline: PipelineOptions,
     /// The fetch path.
     pub fetch: FetchOptions,
+    /// Consumer groups.
+    pub groups: GroupOptions,
     /// Heartbeats and expiry of agents.
     pub liveness: LivenessOptions,
     /// Checkpoints of the metadata.
@@ -376,6 +380,18 @@ impl BrokerConfig {
             },
             ..FetchOptions::default()
         };
+        let limits = Limits::default();
+        let groups = GroupOptions {
+            limits: Limits {
+                members_max: size("group.max.size").min(limits.members_max),
+                session_timeout_min: resolved.duration("group.min.session.timeout.ms"),
+                session_timeout_max: resolved.duration("group.max.session.timeout.ms"),
+                initial_rebalance_delay: resolved.duration("group.initial.rebalance.delay.ms"),
+                ..limits
+            },
+            offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
+            ..GroupOptions::default()
+        };
         let liveness = LivenessOptions {
             heartbeat: resolved.duration("agent.heartbeat.ms"),
             session_timeout: resolved.duration("agent.session.timeout.ms"),
@@ -391,6 +407,7 @@ impl BrokerConfig {
             net,
             pipeline,
             fetch,
+            groups,
             liveness,
             checkpoint,
             resolved,

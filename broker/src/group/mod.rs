@@ -1,3 +1,31 @@
-//! Consumer groups: the coordinator's pure machine, and the shell that runs it.
+//! Consumer groups: who coordinates them, the machine that does, and the shell that runs it.
+//!
+//! [`Groups`] is what handlers call. Each group coordinated here has a task of its own
+//! ([`coordinator`]), which drives the group's pure [`machine`], saves what it asks to be saved, and
+//! answers. The task is begun by the first request for the group, takes the group's lease, and ends
+//! when the group has nobody in it for a while; what is durable stays in the metadata.
+//!
+//! Invariants it keeps:
+//! - nothing of a group is changed in the metadata but under the epoch of its lease, so that of two
+//!   agents that both believe they coordinate it, one can (I7);
+//! - a committed offset is acknowledged after the commit is applied here;
+//! - groups in memory, requests waiting for a group, and the size of what a member says of itself
+//!   are bounded (I9).
 
+mod ask;
+mod coordinator;
+mod lease;
 pub mod machine;
+mod metrics;
+mod offsets;
+mod options;
+mod placement;
+mod registry;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use ask::Committer;
+pub use options::GroupOptions;
+pub(crate) use placement::coordinator_node;
+pub(crate) use registry::{Groups, Listed};

@@ -1,0 +1,70 @@
+//! What is asked of the task of a group.
+
+use std::collections::BTreeSet;
+
+use control_plane::state::OffsetToCommit;
+use futures::future::BoxFuture;
+use object_format::TopicPartition;
+use tokio::sync::oneshot;
+
+use super::machine::{
+    CommitIdentity, GroupError, GroupView, HeartbeatRequest, JoinRefused, JoinRequest, Joined,
+    LeaveRequest, LeftMember, SyncRequest, Synced,
+};
+
+/// Where an answer goes. Dropped without one, it says that this agent does not coordinate the group.
+pub(super) type Reply<T> = oneshot::Sender<T>;
+
+/// A change of the metadata whose place in the order is fixed and whose outcome is awaited.
+pub(super) type Write = BoxFuture<'static, Result<(), GroupError>>;
+
+/// A request for one group.
+pub(super) enum Ask {
+    Join(JoinRequest, Reply<Result<Joined, JoinRefused>>),
+    Sync(SyncRequest, Reply<Result<Synced, GroupError>>),
+    Heartbeat(HeartbeatRequest, Reply<Result<(), GroupError>>),
+    Leave(LeaveRequest, Reply<Result<Vec<LeftMember>, GroupError>>),
+    /// Commit offsets. The answer waits for the outcome itself, so that the group need not.
+    Commit(
+        Committer,
+        Vec<OffsetToCommit>,
+        Reply<Result<Vec<Write>, GroupError>>,
+    ),
+    /// Forget offsets of these topics.
+    DeleteOffsets(
+        Vec<(String, BTreeSet<TopicPartition>)>,
+        Reply<Result<Deletion, GroupError>>,
+    ),
+    /// Describe the group; none if there is nothing to be described.
+    Describe(Reply<Option<GroupView>>),
+    Delete(Reply<Result<(), GroupError>>),
+}
+
+/// A deletion of offsets under way.
+pub(super) struct Deletion {
+    /// Topics that are subscribed to, and whose offsets therefore stay.
+    pub kept: BTreeSet<String>,
+    pub writes: Vec<Write>,
+}
+
+/// Who commits offsets.
+#[derive(Clone, Debug)]
+pub(crate) struct Committer {
+    /// Empty for a consumer that is not a member.
+    pub member_id: String,
+    /// The instance id, if static.
+    pub instance_id: Option<String>,
+    /// Negative for a consumer that is not a member.
+    pub generation: i32,
+}
+
+impl Committer {
+    pub(super) fn identity(&self) -> CommitIdentity<'_> {
+        CommitIdentity {
+            member_id: &self.member_id,
+            instance_id: self.instance_id.as_deref(),
+            generation: self.generation,
+            transactional: false,
+        }
+    }
+}

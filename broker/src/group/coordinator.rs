@@ -1,0 +1,361 @@
+//! The task of one group: takes its lease, drives its machine, performs what the machine asks for.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use control_plane::state::SaveGroup;
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesUnordered;
+use object_format::TopicPartition;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::ask::{Ask, Deletion, Reply};
+use super::lease::{self, Leased};
+use super::machine::{
+    ClassicGroup, Effect, Event, GroupError, GroupState, JoinRefused, Joined, LeftMember,
+    SaveFailure, SaveId, SavedGroup, Synced, Ticket,
+};
+use super::registry::{Shared, Summary};
+use super::{metrics, offsets};
+
+/// Why the task does not serve the group any longer.
+enum End {
+    /// This agent does not coordinate it, or not any more.
+    Lost,
+    /// Nobody is in it; it may be forgotten or restored at any time.
+    Unused,
+}
+
+/// Serves the group until it is lost or unused. Requests that are left are dropped, which tells
+/// whoever waits that this agent does not coordinate the group.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    group: String,
+    summary: Arc<Mutex<Summary>>,
+    mut asks: mpsc::Receiver<Ask>,
+) {
+    loop {
+        let stop = shared.stop.clone();
+        let end = tokio::select! {
+            biased;
+            () = stop.cancelled() => End::Lost,
+            leased = acquire(&shared, &group) => match leased {
+                Ok(leased) => {
+                    let coordinator = Coordinator::new(&shared, &group, &summary, leased);
+                    coordinator.serve(&mut asks).await
+                }
+                Err(error) => {
+                    tracing::debug!(group, %error, "does not coordinate a group");
+                    End::Lost
+                }
+            },
+        };
+        let is_over = match end {
+            End::Lost => {
+                shared.remove(&group);
+                true
+            }
+            End::Unused => shared.remove_unless_asked(&group, &asks),
+        };
+        if is_over {
+            return;
+        }
+    }
+}
+
+async fn acquire(shared: &Shared, group: &str) -> Result<Leased, GroupError> {
+    let limits = shared.options.limits.clone();
+    lease::acquire(&shared.session, group, limits, || shared.clock.monotonic()).await
+}
+
+/// Whoever waits for the machine's answer.
+enum Waiter {
+    Join(Reply<Result<Joined, JoinRefused>>),
+    Sync(Reply<Result<Synced, GroupError>>),
+    Heartbeat(Reply<Result<(), GroupError>>),
+    Leave(Reply<Result<Vec<LeftMember>, GroupError>>),
+}
+
+type Save = BoxFuture<'static, (SaveId, Result<(), SaveFailure>)>;
+
+struct Coordinator<'a> {
+    shared: &'a Shared,
+    group: &'a str,
+    summary: &'a Mutex<Summary>,
+    epoch: u64,
+    machine: ClassicGroup,
+    waiters: HashMap<Ticket, Waiter>,
+    last_ticket: u64,
+    saves: FuturesUnordered<Save>,
+}
+
+impl<'a> Coordinator<'a> {
+    fn new(
+        shared: &'a Shared,
+        group: &'a str,
+        summary: &'a Mutex<Summary>,
+        leased: Leased,
+    ) -> Self {
+        Self {
+            shared,
+            group,
+            summary,
+            epoch: leased.epoch,
+            machine: leased.machine,
+            waiters: HashMap::new(),
+            last_ticket: 0,
+            saves: FuturesUnordered::new(),
+        }
+    }
+
+    async fn serve(mut self, asks: &mut mpsc::Receiver<Ask>) -> End {
+        loop {
+            self.summarize();
+            if self.machine.state() == GroupState::Dead {
+                return End::Lost;
+            }
+            let timer = self.timer();
+            // SUBTLE: requests come before time. A heartbeat that waited while this process was
+            // paused is no silence.
+            tokio::select! {
+                biased;
+                () = self.shared.stop.cancelled() => self.step(Event::Unload).await,
+                Some((id, outcome)) = self.saves.next() => self.saved(id, outcome).await,
+                ask = asks.recv() => match ask {
+                    Some(Ask::Delete(reply)) => {
+                        if let Some(end) = self.delete(reply).await {
+                            return end;
+                        }
+                    }
+                    Some(ask) => self.take(ask).await,
+                    None => return End::Lost,
+                },
+                is_due = timer => match is_due {
+                    true => self.step(Event::Tick).await,
+                    false => return self.leave_alone().await,
+                },
+            }
+        }
+    }
+
+    /// Waits until the machine's next deadline, or until the group was unused for long: false.
+    fn timer(&self) -> impl Future<Output = bool> + Send + use<> {
+        let deadline = self.machine.next_deadline();
+        let is_idle = self.machine.is_idle() && self.saves.is_empty();
+        let pause = deadline.map(|at| at.saturating_sub(self.shared.clock.monotonic()));
+        let idle = self.shared.options.idle;
+        async move {
+            match pause {
+                Some(pause) => {
+                    tokio::time::sleep(pause).await;
+                    true
+                }
+                None if is_idle => {
+                    tokio::time::sleep(idle).await;
+                    false
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn leave_alone(self) -> End {
+        let forgotten = lease::forget_if_hollow(&self.shared.session, self.group, self.epoch);
+        let forgotten = tokio::select! {
+            biased;
+            () = self.shared.stop.cancelled() => return End::Lost,
+            forgotten = forgotten => forgotten,
+        };
+        match forgotten {
+            Ok(()) => End::Unused,
+            Err(_) => End::Lost,
+        }
+    }
+
+    async fn step(&mut self, event: Event) {
+        let now = self.shared.clock.monotonic();
+        for effect in self.machine.step(now, event) {
+            self.perform(effect).await;
+        }
+    }
+
+    async fn saved(&mut self, id: SaveId, outcome: Result<(), SaveFailure>) {
+        let event = match outcome {
+            Ok(()) => Event::Saved(id),
+            Err(failure) => {
+                tracing::warn!(group = self.group, ?failure, "a group could not be saved");
+                Event::SaveFailed(id, failure)
+            }
+        };
+        self.step(event).await;
+    }
+
+    async fn take(&mut self, ask: Ask) {
+        match ask {
+            Ask::Join(request, reply) => {
+                let ticket = self.ticket(Waiter::Join(reply));
+                self.step(Event::Join(ticket, request)).await;
+            }
+            Ask::Sync(request, reply) => {
+                let ticket = self.ticket(Waiter::Sync(reply));
+                self.step(Event::Sync(ticket, request)).await;
+            }
+            Ask::Heartbeat(request, reply) => {
+                let ticket = self.ticket(Waiter::Heartbeat(reply));
+                self.step(Event::Heartbeat(ticket, request)).await;
+            }
+            Ask::Leave(request, reply) => {
+                let ticket = self.ticket(Waiter::Leave(reply));
+                self.step(Event::Leave(ticket, request)).await;
+            }
+            Ask::Commit(who, offsets, reply) => {
+                let now = self.shared.clock.monotonic();
+                let answer = match self.machine.check_commit(now, &who.identity()) {
+                    Ok(()) => {
+                        let session = &self.shared.session;
+                        offsets::commit(session, self.group, self.epoch, offsets).await
+                    }
+                    Err(error) => Err(error),
+                };
+                let _ = reply.send(answer);
+            }
+            Ask::DeleteOffsets(topics, reply) => {
+                let _ = reply.send(self.delete_offsets(topics).await);
+            }
+            Ask::Describe(reply) => {
+                let _ = reply.send(self.exists().then(|| self.machine.describe()));
+            }
+            Ask::Delete(_) => {}
+        }
+    }
+
+    fn ticket(&mut self, waiter: Waiter) -> Ticket {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.waiters.insert(ticket, waiter);
+        ticket
+    }
+
+    async fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::RespondJoin(ticket, answer) => {
+                if let Some(Waiter::Join(reply)) = self.waiters.remove(&ticket) {
+                    let _ = reply.send(answer);
+                }
+            }
+            Effect::RespondSync(ticket, answer) => {
+                if let Some(Waiter::Sync(reply)) = self.waiters.remove(&ticket) {
+                    let _ = reply.send(answer);
+                }
+            }
+            Effect::RespondHeartbeat(ticket, answer) => {
+                if let Some(Waiter::Heartbeat(reply)) = self.waiters.remove(&ticket) {
+                    let _ = reply.send(answer);
+                }
+            }
+            Effect::RespondLeave(ticket, answer) => {
+                if let Some(Waiter::Leave(reply)) = self.waiters.remove(&ticket) {
+                    let _ = reply.send(answer);
+                }
+            }
+            Effect::Save(id, saved) => self.save(id, &saved).await,
+            Effect::Note(note) => metrics::note(self.group, &note),
+        }
+    }
+
+    /// Fixes the place of a save in the order, and has its outcome reported.
+    async fn save(&mut self, id: SaveId, saved: &SavedGroup) {
+        let patience = self.shared.options.save_timeout;
+        let command = SaveGroup {
+            group: self.group.to_owned(),
+            epoch: self.epoch,
+            saved: lease::encode(saved),
+        };
+        let enqueued = timeout(patience, offsets::write(&self.shared.session, command)).await;
+        let save = async move {
+            let outcome = match enqueued {
+                Ok(Ok(write)) => timeout(patience, write).await,
+                Ok(Err(error)) => Ok(Err(error)),
+                Err(elapsed) => Err(elapsed),
+            };
+            (id, outcome.map_or(Err(SaveFailure::Unknown), judge))
+        };
+        self.saves.push(save.boxed());
+    }
+
+    async fn delete_offsets(
+        &mut self,
+        topics: Vec<(String, BTreeSet<TopicPartition>)>,
+    ) -> Result<Deletion, GroupError> {
+        self.machine.check_offset_delete()?;
+        let (kept, deleted): (Vec<_>, Vec<_>) = topics
+            .into_iter()
+            .partition(|(topic, _)| self.machine.is_subscribed_to(topic));
+        let partitions: Vec<TopicPartition> = deleted.into_iter().flat_map(|(_, p)| p).collect();
+        let session = &self.shared.session;
+        let writes = offsets::delete(session, self.group, self.epoch, &partitions).await?;
+        let kept = kept.into_iter().map(|(topic, _)| topic).collect();
+        Ok(Deletion { kept, writes })
+    }
+
+    /// Deletes the group if it has no members.
+    async fn delete(&mut self, reply: Reply<Result<(), GroupError>>) -> Option<End> {
+        let allowed = match self.machine.check_delete() {
+            Ok(()) if !self.exists() => Err(GroupError::GroupIdNotFound),
+            other => other,
+        };
+        if let Err(error) = allowed {
+            let _ = reply.send(Err(error));
+            return None;
+        }
+        self.step(Event::Deleted).await;
+        let stop = self.shared.stop.clone();
+        let outcome = tokio::select! {
+            biased;
+            outcome = lease::delete(&self.shared.session, self.group, self.epoch) => outcome,
+            () = stop.cancelled() => Err(GroupError::NotCoordinator),
+        };
+        let end = match outcome {
+            Ok(()) => End::Unused,
+            Err(_) => End::Lost,
+        };
+        let _ = reply.send(outcome);
+        Some(end)
+    }
+
+    /// Whether there is anything of the group but its lease.
+    fn exists(&self) -> bool {
+        let has_offsets = || {
+            let group = |s: &control_plane::state::State| {
+                s.group(self.group).is_some_and(|g| !g.offsets.is_empty())
+            };
+            self.shared.session.replica().read(group)
+        };
+        self.has_lived() || has_offsets()
+    }
+
+    fn has_lived(&self) -> bool {
+        self.machine.generation() > 0 || self.machine.members_len() > 0
+    }
+
+    /// Shows the group to who lists groups.
+    fn summarize(&self) {
+        let mut summary = self.summary.lock();
+        summary.state = self.machine.state();
+        summary.has_lived = self.has_lived();
+        if summary.protocol_type.as_deref() != self.machine.protocol_type() {
+            summary.protocol_type = self.machine.protocol_type().map(str::to_owned);
+        }
+    }
+}
+
+/// What the machine is told of a save.
+fn judge(outcome: Result<(), GroupError>) -> Result<(), SaveFailure> {
+    outcome.map_err(|error| match error {
+        GroupError::UnknownServerError => SaveFailure::TooLarge,
+        _ => SaveFailure::Fenced,
+    })
+}

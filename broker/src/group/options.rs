@@ -1,0 +1,40 @@
+//! What bounds the groups of an agent.
+
+use std::time::Duration;
+
+use super::machine::Limits;
+
+/// Bounds of the groups that an agent coordinates.
+#[derive(Clone, Debug)]
+pub struct GroupOptions {
+    /// Bounds of each group.
+    pub limits: Limits,
+    /// Longest metadata beside a committed offset (`offset.metadata.max.bytes`).
+    pub offset_metadata_bytes_max: usize,
+    /// Groups in memory at once; requests for more are told to try again.
+    pub groups_max: usize,
+    /// Requests that may wait for one group; more are told to try again.
+    pub asks_max: usize,
+    /// Bytes that a JoinGroup may say of a member: names and metadata of its protocols. A group must
+    /// fit into a command of the metadata log.
+    pub join_bytes_max: usize,
+    /// A group without members leaves the memory after this time without a request; if it has
+    /// committed nothing either, it is forgotten altogether, as Kafka does within ten minutes.
+    pub idle: Duration,
+    /// A save that takes longer counts as failed: its members wait for it.
+    pub save_timeout: Duration,
+}
+
+impl Default for GroupOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            offset_metadata_bytes_max: 4096,
+            groups_max: 100_000,
+            asks_max: 10_000,
+            join_bytes_max: 256 << 10,
+            idle: Duration::from_secs(120),
+            save_timeout: Duration::from_secs(15),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What is bounded, and what many groups cost.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn past_the_bounds_clients_are_told_to_try_again() {
+    let options = GroupOptions {
+        groups_max: 2,
+        asks_max: 1,
+        ..GroupOptions::default()
+    };
+    let a = Arc::new(alone(options).await);
+    a.commit("g1", "", -1, 1).await.unwrap();
+    a.commit("g2", "", -1, 1).await.unwrap();
+    let busy = Err(GroupError::CoordinatorLoadInProgress);
+    assert_eq!(a.commit("g3", "", -1, 1).await, busy);
+    assert!(!a.is_in_metadata("g3"));
+    assert_eq!(a.commit("g1", "", -1, 2).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_for_a_group_are_bounded() {
+    let options = GroupOptions {
+        asks_max: 2,
+        ..GroupOptions::default()
+    };
+    let a = Arc::new(alone(options).await);
+    // Its lease cannot be taken, so requests for it wait.
+    a.log.set_faults(Faults::unreachable());
+    let mut waiting = Vec::new();
+    for i in 0..3 {
+        let joining = a.clone();
+        waiting.push(tokio::spawn(async move {
+            joining.join("g", &format!("m{i}")).await
+        }));
+        tokio::task::yield_now().await;
+    }
+    let refused = waiting.pop().unwrap().await.unwrap().unwrap_err();
+    assert_eq!(refused.error, GroupError::CoordinatorLoadInProgress);
+    a.log.set_faults(Faults::default());
+    for joined in waiting {
+        assert_eq!(joined.await.unwrap().unwrap().generation, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_save_that_takes_too_long_lets_its_members_go_on() {
+    let options = GroupOptions::default();
+    let patience = options.save_timeout;
+    let a = Arc::new(alone(options).await);
+    a.join("g", "m").await.unwrap();
+    a.log.set_faults(Faults::unreachable());
+    let syncing = a.clone();
+    let sync = tokio::spawn(async move { syncing.sync("g", "m", 1).await });
+    let refused = tokio::time::timeout(patience + Duration::from_secs(1), sync);
+    let refused = refused.await.unwrap().unwrap();
+    assert_eq!(refused.unwrap_err(), GroupError::CoordinatorNotAvailable);
+    a.log.set_faults(Faults::default());
+    let rejoined = JoinRequest {
+        member_id: "m".into(),
+        ..joins("m")
+    };
+    let rejoined = a.groups.join("g", rejoined).await.unwrap();
+    assert!(a.sync("g", "m", rejoined.generation).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_groups_are_served_at_once() {
+    let a = alone(GroupOptions::default()).await;
+    let names: Vec<String> = (0..10_000).map(|i| format!("g{i}")).collect();
+    let commits = names.iter().map(|group| a.commit(group, "", -1, 1));
+    for committed in futures::future::join_all(commits).await {
+        assert_eq!(committed, Ok(()));
+    }
+    assert_eq!(a.groups.in_memory(), 10_000);
+    assert_eq!(a.groups.list().len(), 10_000);
+    // Acquisitions and commits shared entries.
+    let entries = a.session.replica().position().0;
+    assert!(entries < 200, "{entries} entries");
+}
