@@ -1,13 +1,22 @@
 //! The Kafka APIs: one file each, with its versions and its registration. ApiVersions says what is registered here.
 
+mod admin;
+mod alter_configs;
 mod api_versions;
+mod config_resources;
+mod create_partitions;
+mod create_topics;
 mod delete_groups;
+mod delete_records;
+mod delete_topics;
 mod describe_cluster;
+mod describe_configs;
 mod describe_groups;
 mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
@@ -20,6 +29,8 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
+#[cfg(test)]
+mod testing;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -83,6 +94,13 @@ pub(crate) const APIS: &[Api] = &[
     list_groups::API,
     delete_groups::API,
     offset_delete::API,
+    create_topics::API,
+    delete_topics::API,
+    create_partitions::API,
+    describe_configs::API,
+    alter_configs::API,
+    incremental_alter_configs::API,
+    delete_records::API,
 ];
 
 /// The network's view of a broker.

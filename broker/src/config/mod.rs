@@ -1,7 +1,15 @@
 //! Settings of the broker and configs of topics.
 
+pub mod alteration;
 mod broker;
+pub mod in_force;
 mod topic;
+mod topic_table;
+pub mod value;
 
 pub use broker::{BrokerConfig, STORE_URL_DEFAULT, settings};
 pub use topic::{TopicConfig, TopicDefaults};
+pub use topic_table::{normalize_topic, topic_key};
+
+#[cfg(test)]
+mod docs_tests;

@@ -116,11 +116,11 @@ fn find(
             let (id, topic) = state
                 .topic_named(&topic.name)
                 .ok_or(ProduceError::UnknownPartition)?;
-            return Ok((id, defaults.of(topic)));
+            return Ok((id, defaults.of(topic, state.broker_configs())));
         }
         let id = TopicId(topic.topic_id);
         let topic = state.topic(id).ok_or(ProduceError::UnknownTopicId)?;
-        Ok((id, defaults.of(topic)))
+        Ok((id, defaults.of(topic, state.broker_configs())))
     })
 }
 
