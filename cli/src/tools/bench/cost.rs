@@ -8,6 +8,8 @@ use serde::Serialize;
 const REQUESTS_METRIC: &str = "millrace_store_requests_total";
 /// Its label that says which request.
 const OPERATION_LABEL: &str = "operation";
+/// Its label that says what for.
+const DUTY_LABEL: &str = "duty";
 /// Operations at the price of a PUT, as S3 groups them. Those of neither list are free.
 const PUT_CLASS: [&str; 3] = ["put", "list", "copy"];
 /// Operations at the price of a GET.
@@ -24,14 +26,14 @@ pub struct Prices {
     pub per_1000_gets: f64,
 }
 
-/// Requests by operation.
+/// Requests by operation and duty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct StoreRequests(pub BTreeMap<String, u64>);
+pub struct StoreRequests(pub BTreeMap<String, BTreeMap<String, u64>>);
 
 impl StoreRequests {
     /// From a page of metrics in Prometheus' text format.
     pub fn parse(page: &str) -> Self {
-        let mut requests = BTreeMap::new();
+        let mut requests = Self::default();
         for line in page.lines() {
             let Some(rest) = line.strip_prefix(REQUESTS_METRIC) else {
                 continue;
@@ -48,28 +50,38 @@ impl StoreRequests {
             let (Some(operation), Some(value)) = (label(labels, OPERATION_LABEL), value) else {
                 continue;
             };
-            *requests.entry(operation).or_default() += value as u64;
+            let duty = label(labels, DUTY_LABEL).unwrap_or_default();
+            *requests
+                .0
+                .entry(operation)
+                .or_default()
+                .entry(duty)
+                .or_default() += value as u64;
         }
-        Self(requests)
+        requests
     }
 
     /// What was added since `before`. A counter that went back belongs to a new process.
     pub fn since(&self, before: &Self) -> Self {
-        let added = |(operation, &now): (&String, &u64)| {
-            let before = before.0.get(operation).copied().unwrap_or(0);
-            (
-                operation.clone(),
-                if now >= before { now - before } else { now },
-            )
-        };
-        Self(self.0.iter().map(added).collect())
+        let mut added = Self::default();
+        for (operation, duties) in &self.0 {
+            for (duty, &now) in duties {
+                let before = before.0.get(operation).and_then(|duties| duties.get(duty));
+                let before = before.copied().filter(|before| *before <= now).unwrap_or(0);
+                if now > before {
+                    let duties = added.0.entry(operation.clone()).or_default();
+                    duties.insert(duty.clone(), now - before);
+                }
+            }
+        }
+        added
     }
 
     fn of(&self, operations: &[&str]) -> u64 {
-        operations
+        let duties = operations
             .iter()
-            .filter_map(|operation| self.0.get(*operation))
-            .sum()
+            .filter_map(|operation| self.0.get(*operation));
+        duties.flat_map(BTreeMap::values).sum()
     }
 
     /// Requests at the price of a PUT.
@@ -125,16 +137,26 @@ millrace_store_requests_total_other{operation="put"} 9
 millrace_store_requests_total{duty="x"} 9
 "#;
 
+    fn requests(list: &[(&str, &str, u64)]) -> StoreRequests {
+        let mut requests = StoreRequests::default();
+        for (operation, duty, count) in list {
+            let duties = requests.0.entry((*operation).to_owned()).or_default();
+            duties.insert((*duty).to_owned(), *count);
+        }
+        requests
+    }
+
     #[test]
-    fn requests_are_summed_by_operation() {
-        let requests = StoreRequests::parse(PAGE);
-        let expected = [
-            ("put".to_owned(), 125),
-            ("get".to_owned(), 1_000),
-            ("delete".to_owned(), 7),
-        ];
-        assert_eq!(requests, StoreRequests(expected.into()));
-        assert_eq!((requests.puts(), requests.gets()), (125, 1_000));
+    fn requests_are_summed_by_operation_and_duty() {
+        let parsed = StoreRequests::parse(PAGE);
+        let expected = requests(&[
+            ("put", "produce", 120),
+            ("put", "a \"quoted, duty\"", 5),
+            ("get", "fetch", 1_000),
+            ("delete", "gc", 7),
+        ]);
+        assert_eq!(parsed, expected);
+        assert_eq!((parsed.puts(), parsed.gets()), (125, 1_000));
     }
 
     #[test]
@@ -143,11 +165,12 @@ millrace_store_requests_total{duty="x"} 9
             per_1000_puts: 0.005,
             per_1000_gets: 0.0004,
         };
-        let before = StoreRequests([("put".to_owned(), 25)].into());
+        let before = requests(&[("put", "produce", 25), ("delete", "gc", 7)]);
         let added = StoreRequests::parse(PAGE).since(&before);
         assert_eq!((added.puts(), added.gets()), (100, 1_000));
+        assert!(!added.0.contains_key("delete"));
         assert!((added.dollars(&prices) - 0.0009).abs() < 1e-12);
-        let restarted = before.since(&StoreRequests([("put".to_owned(), 90)].into()));
+        let restarted = before.since(&requests(&[("put", "produce", 90)]));
         assert_eq!(restarted.puts(), 25);
     }
 }

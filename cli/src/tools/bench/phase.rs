@@ -22,8 +22,6 @@ use super::writer::{Budget, Pacer, Writer, Written};
 use crate::client::{Client, ConnectionOptions, Fetcher, NewTopic, OffsetQuery, Producer, Topic};
 use crate::tools::{Error, Result};
 
-const TOPIC_ALREADY_EXISTS: i16 = 36;
-
 /// A broker to measure.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -70,21 +68,7 @@ impl<'a> Run<'a> {
             .clone()
             .unwrap_or_else(|| format!("millrace-bench-{id:016x}"));
         if args.mode != Mode::Consume {
-            let new = NewTopic {
-                name: name.clone(),
-                partitions: args.partitions,
-                replication: -1,
-                configs: args.configs.clone(),
-                validate_only: false,
-            };
-            match client.create_topic(&new).await {
-                Err(error)
-                    if error.code().map(|code| code.code()) != Some(TOPIC_ALREADY_EXISTS) =>
-                {
-                    return Err(error.into());
-                }
-                _ => {}
-            }
+            create_topic(args, &client, &name).await?;
         }
         let topic = client.topic(&name).await?;
         let from = match args.mode {
@@ -341,6 +325,29 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+}
+
+/// Creates the topic unless it is there.
+async fn create_topic(args: &Args, client: &Client, name: &str) -> Result<()> {
+    // SUBTLE: asking for a topic by name may create it; the list of all topics does not.
+    if client
+        .metadata(None)
+        .await?
+        .topics
+        .iter()
+        .any(|topic| topic.name == name)
+    {
+        return Ok(());
+    }
+    let new = NewTopic {
+        name: name.to_owned(),
+        partitions: args.partitions,
+        replication: -1,
+        configs: args.configs.clone(),
+        validate_only: false,
+    };
+    client.create_topic(&new).await?;
+    Ok(())
 }
 
 async fn offsets(client: &Client, topic: &Topic, query: OffsetQuery) -> Result<BTreeMap<i32, i64>> {

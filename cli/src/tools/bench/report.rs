@@ -197,6 +197,10 @@ impl std::fmt::Display for RunReport {
         if !costs.is_empty() {
             writeln!(f, "{costs}")?;
         }
+        let requests = requests(&self.phases);
+        if !requests.is_empty() {
+            writeln!(f, "{requests}")?;
+        }
         if let Some(v) = &self.verification {
             let acknowledged = v.acknowledged.map_or_else(|| "none".into(), grouped);
             writeln!(
@@ -294,6 +298,35 @@ fn costs(phases: &[PhaseReport]) -> Table {
             optional(cost.dollars_per_gib),
             optional(cost.client_cpu_seconds),
         ]);
+    }
+    table
+}
+
+fn requests(phases: &[PhaseReport]) -> Table {
+    let columns = [
+        ("requests to the store", Align::Left),
+        ("operation", Align::Left),
+        ("duty", Align::Left),
+        ("count", Align::Right),
+    ];
+    let mut table = Table::new(&columns);
+    for phase in phases {
+        let operations = phase
+            .cost
+            .store_requests
+            .iter()
+            .flat_map(|requests| &requests.0);
+        for (operation, duties) in operations {
+            for (duty, count) in duties {
+                let count = grouped(*count);
+                table.row([
+                    phase.phase.to_owned(),
+                    operation.clone(),
+                    duty.clone(),
+                    count,
+                ]);
+            }
+        }
     }
     table
 }

@@ -9,7 +9,14 @@ fn run(mib: u64, cpu: f64) -> RunReport {
         broker_cpu: Some(cpu),
         client_cpu: Some(0.5),
         store: Some(StoreRequests(
-            [("put".to_owned(), 64), ("delete".to_owned(), 9)].into(),
+            [
+                (
+                    "put".to_owned(),
+                    [("produce".to_owned(), 60), ("metadata".to_owned(), 4)].into(),
+                ),
+                ("delete".to_owned(), [("gc".to_owned(), 9)].into()),
+            ]
+            .into(),
         )),
     };
     let prices = Prices {
@@ -74,10 +81,17 @@ fn the_report_shows_flow_cost_and_verification() {
         text.contains("verified 0 of 5 received, none acknowledged: 0 lost"),
         "{text}"
     );
+    assert!(
+        text.contains("produce                put        metadata      4"),
+        "{text}"
+    );
     assert!(text.contains("VIOLATION: 3 records lost"), "{text}");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["phases"][0]["produced"]["mib_per_second"], 256.0);
-    assert_eq!(json["phases"][0]["cost"]["store_requests"]["put"], 64);
+    assert_eq!(
+        json["phases"][0]["cost"]["store_requests"]["put"]["produce"],
+        60
+    );
 }
 
 #[test]
