@@ -2,6 +2,7 @@
 //! process, and a Kafka client raw enough to send what no proper client would.
 
 pub mod agents;
+pub mod broker;
 pub mod process;
 pub mod raw;
 pub mod s3;
