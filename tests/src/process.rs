@@ -88,6 +88,7 @@ impl Launch {
             .args(&self.args)
             .envs(self.env.iter().cloned())
             .env("NO_COLOR", "1")
+            .env_remove("MILLRACE_BIN")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
