@@ -34,6 +34,8 @@ pub enum Action {
     HangUp,
     /// It is stored, and the connection is closed without an answer.
     DoAndHangUp,
+    /// It is done, and neither it nor any later request on this connection is answered.
+    Forget,
     /// The answer carries another request's correlation id.
     Confuse,
 }
@@ -82,19 +84,24 @@ impl Scripted {
 }
 
 async fn serve(mut socket: TcpStream, port: u16, known: Arc<Mutex<Known>>) {
+    let mut mute = false;
     while let Ok(length) = socket.read_u32().await {
         let mut frame = BytesMut::zeroed(length as usize);
         socket.read_exact(&mut frame).await.unwrap();
+        if mute {
+            continue;
+        }
         let Some(answer) = answer(frame.freeze(), port, &known) else {
             return;
         };
+        mute = answer.is_empty();
         if socket.write_all(&answer).await.is_err() {
             return;
         }
     }
 }
 
-/// None closes the connection.
+/// None closes the connection, an empty answer makes it mute.
 fn answer(mut frame: Bytes, port: u16, known: &Mutex<Known>) -> Option<Vec<u8>> {
     let key = i16::from_be_bytes([frame[0], frame[1]]);
     if key == ApiKey::ApiVersions as i16 {
@@ -121,7 +128,11 @@ fn answer(mut frame: Bytes, port: u16, known: &Mutex<Known>) -> Option<Vec<u8>> 
                 _ => produce(request, |index, batch| known.lock().store(index, batch)),
             };
             let correlation = correlation + i32::from(action == Action::Confuse);
-            (action != Action::DoAndHangUp).then(|| framed(correlation, version, &response))
+            match action {
+                Action::DoAndHangUp => None,
+                Action::Forget => Some(Vec::new()),
+                _ => Some(framed(correlation, version, &response)),
+            }
         }
         ApiKey::Fetch => {
             let request = FetchRequest::decode(&mut frame, version).unwrap();

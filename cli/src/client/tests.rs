@@ -14,11 +14,19 @@ use super::*;
 const NOT_LEADER: i16 = 6;
 const MESSAGE_TOO_LARGE: i16 = 10;
 const OFFSET_OUT_OF_RANGE: i16 = 1;
+/// No script takes longer.
+const WITHIN: Duration = Duration::from_secs(60);
 /// Records in each batch.
 const COUNT: i32 = 3;
 
 fn client(broker: &Scripted) -> Arc<Client> {
-    Client::new(&broker.address, ConnectionOptions::default())
+    // Longer than any answer takes that comes at all.
+    let request_timeout = Duration::from_secs(2);
+    let options = ConnectionOptions {
+        request_timeout,
+        ..ConnectionOptions::default()
+    };
+    Client::new(&broker.address, options)
 }
 
 async fn producer(broker: &Scripted, acks: i16) -> Producer<i32> {
@@ -59,7 +67,8 @@ async fn send(producer: &mut Producer<i32>, count: i32) -> Result<Vec<Completion
 async fn survives(script: &[Action]) {
     let broker = Scripted::start(script).await;
     let mut producer = producer(&broker, -1).await;
-    let done = send(&mut producer, 20).await.unwrap();
+    let sending = tokio::time::timeout(WITHIN, send(&mut producer, 20));
+    let done = sending.await.expect("it goes on after trouble").unwrap();
     let tags: Vec<i32> = done.iter().map(|completion| completion.tag).collect();
     assert_eq!(tags, (0..20).collect::<Vec<_>>(), "{script:?}");
     for completion in &done {
@@ -96,6 +105,11 @@ async fn a_lost_connection_loses_nothing() {
 #[tokio::test]
 async fn a_lost_answer_stores_nothing_twice() {
     survives(&[Action::Do, Action::DoAndHangUp]).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_never_comes_is_not_waited_for() {
+    survives(&[Action::Do, Action::Forget]).await;
 }
 
 #[tokio::test]
