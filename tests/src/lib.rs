@@ -3,6 +3,9 @@
 
 pub mod agents;
 pub mod broker;
+pub mod cluster;
+pub mod load;
+pub mod place;
 pub mod process;
 pub mod raw;
 pub mod s3;

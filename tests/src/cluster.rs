@@ -1,0 +1,79 @@
+//! What clients and operators see of agents: who is there, which topics, whether ready; and waiting until they see it.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::raw::{Raw, topic_name};
+
+const METADATA_VERSION: i16 = 12;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What the agent at `bootstrap` says of a topic, without creating it, and of all agents.
+pub async fn metadata(bootstrap: &str, topic: Option<&str>) -> io::Result<MetadataResponse> {
+    let wanted =
+        topic.map(|name| MetadataRequestTopic::default().with_name(Some(topic_name(name))));
+    let request = MetadataRequest::default()
+        .with_topics(Some(wanted.into_iter().collect()))
+        .with_allow_auto_topic_creation(false);
+    Raw::connect(bootstrap)
+        .await?
+        .call(METADATA_VERSION, &request)
+        .await
+}
+
+/// The agents that the one at `bootstrap` tells clients of, as `HOST:PORT`.
+pub async fn agents(bootstrap: &str) -> io::Result<BTreeSet<String>> {
+    let response = metadata(bootstrap, None).await?;
+    let address = |broker: &kafka_protocol::messages::metadata_response::MetadataResponseBroker| {
+        format!("{}:{}", broker.host, broker.port)
+    };
+    Ok(response.brokers.iter().map(address).collect())
+}
+
+/// Looks again and again until `seen` says so.
+///
+/// # Panics
+/// It does not within `within`.
+pub async fn until<F>(what: &str, within: Duration, mut seen: impl FnMut() -> F)
+where
+    F: Future<Output = bool>,
+{
+    let looking = async {
+        while !seen().await {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    assert!(
+        timeout(within, looking).await.is_ok(),
+        "not within {within:?}: {what}"
+    );
+}
+
+/// Status and body of a GET at the admin server, whose base URL is `http://HOST:PORT`.
+pub async fn admin_get(base: &str, path: &str) -> io::Result<(u16, String)> {
+    let address = base.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = String::new();
+    timeout(
+        Duration::from_secs(10),
+        stream.read_to_string(&mut response),
+    )
+    .await??;
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
+    let status = head
+        .split_whitespace()
+        .nth(1)
+        .and_then(|code| code.parse().ok());
+    let status = status.ok_or_else(|| io::Error::other(format!("no HTTP response: {head}")))?;
+    Ok((status, body.to_owned()))
+}
