@@ -9,3 +9,4 @@ pub mod place;
 pub mod process;
 pub mod raw;
 pub mod s3;
+pub mod workload;
