@@ -2,6 +2,8 @@
 //! stays, and what is right in the same request is accepted. The same tests pass against Apache
 //! Kafka (`TEST_BROKER`).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::produce_request::PartitionProduceData;
 use tests::broker::Broker;

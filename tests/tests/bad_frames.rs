@@ -1,6 +1,8 @@
 //! What no client of Kafka would send: it costs its sender the connection, and nobody else
 //! anything. The same tests pass against Apache Kafka (`TEST_BROKER`).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};

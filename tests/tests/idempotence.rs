@@ -2,6 +2,8 @@
 //! five batches is answered with its first offset and stored once. The same tests pass against
 //! Apache Kafka (`TEST_BROKER`).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use kafka_protocol::messages::InitProducerIdRequest;
 use tests::broker::Broker;
 use tests::raw::{Batch, Raw};

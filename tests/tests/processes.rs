@@ -1,6 +1,8 @@
 //! Processes that die, freeze, and lose their store. I1: what was acknowledged is there. I2: offsets
 //! are dense. I4: nothing is there twice. I7: who was away for too long is fenced.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::time::Duration;
 
 use tempfile::TempDir;

@@ -11,7 +11,9 @@ import contract
 from contract import PARTITIONS, Record, named
 
 CLIENT = "kcat"
-# librdkafka's own formats: lengths first (-1 is null), then the bytes.
+# The end of a partition is known once a fetch comes back empty.
+WAIT = "fetch.wait.max.ms=20"
+# kcat's own format: lengths first (-1 is null), then the bytes.
 FORMAT = "%p %o %T %K %S\n%k%s\n%h\n"
 
 
@@ -65,7 +67,7 @@ def verify(bootstrap, topic):
     comparison = contract.Comparison(topic)
     args = ["-C", "-b", bootstrap, "-t", topic, "-o", "beginning", "-e", "-q"]
     for partition in range(PARTITIONS):
-        output = kcat(*args, "-p", str(partition), "-X", "check.crcs=true", "-f", FORMAT)
+        output = kcat(*args, "-p", str(partition), "-X", WAIT, "-X", "check.crcs=true", "-f", FORMAT)
         for partition, offset, found in parse(topic, output):
             comparison.add(partition, offset, found)
     assert comparison.complete(), comparison.next
