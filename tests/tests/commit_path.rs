@@ -1,6 +1,8 @@
 //! The commit path under injected faults: three agents, producers that move between them, a bucket and a log that fail,
 //! lose answers and take entries twice or late, one agent killed. What was acknowledged is there, once, in order.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
