@@ -243,6 +243,11 @@ async fn serve(
         shutdown.clone(),
     ));
     tokio::spawn(peers::notify(session.clone(), shutdown.clone()));
+    let (fetcher, ending) = (broker.fetcher.clone(), shutdown.clone());
+    tokio::spawn(async move {
+        ending.begun().await;
+        fetcher.end_waits();
+    });
     let (net, clock) = (broker.config.net.clone(), broker.clock.clone());
     let server = Arc::new(Server::new(Dispatch(broker), net, clock));
     let clients = listener.run(server, shutdown.clone());

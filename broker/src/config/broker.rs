@@ -37,7 +37,11 @@ pub const STORE_URL_DEFAULT: &str = "./millrace-data";
 /// Every setting of an agent.
 pub fn settings() -> Vec<Setting> {
     let store = runtime::store::settings::SETTINGS.iter();
-    store.chain(OWN_SETTINGS).cloned().collect()
+    store
+        .chain(crate::net::SETTINGS)
+        .chain(OWN_SETTINGS)
+        .cloned()
+        .collect()
 }
 
 /// Those that are not about how to reach the store. Kafka's keep their names and defaults.
@@ -233,30 +237,6 @@ const OWN_SETTINGS: &[Setting] = &[
         "Default of a topic's retention.bytes; -1 is without bound.",
     ),
     Setting::new(
-        "socket.request.max.bytes",
-        Kind::Bytes { min: 1, max: INT },
-        "104857600",
-        "Largest request.",
-    ),
-    Setting::new(
-        "queued.max.request.bytes",
-        bytes(1 << 20),
-        "512MiB",
-        "Memory for requests being worked on, over all connections; past it sockets are not read.",
-    ),
-    Setting::new(
-        "max.connections",
-        int(1, INT),
-        "10000",
-        "Connections at once; more are closed.",
-    ),
-    Setting::new(
-        "connections.max.idle.ms",
-        time(1),
-        "600000",
-        "A connection without requests for this long is closed.",
-    ),
-    Setting::new(
         "fetch.max.bytes",
         Kind::Bytes {
             min: 1024,
@@ -351,14 +331,6 @@ impl BrokerConfig {
                 .iter()
                 .any(|p| p == "compact"),
         });
-        let net = NetConfig {
-            request_bytes_max: size("socket.request.max.bytes"),
-            requests_bytes_max: size("queued.max.request.bytes"),
-            connections_max: size("max.connections"),
-            idle: resolved.duration("connections.max.idle.ms"),
-            drain: resolved.duration("drain.timeout.ms"),
-            ..NetConfig::default()
-        };
         let batcher = BatcherOptions {
             object_bytes_max: resolved.bytes("object.bytes.max"),
             linger: resolved.duration("linger.ms"),
@@ -404,7 +376,7 @@ impl BrokerConfig {
             topic_defaults,
             partitions_default: u32::try_from(int("num.partitions")).unwrap_or(1),
             auto_create_topics: resolved.bool("auto.create.topics.enable"),
-            net,
+            net: NetConfig::from_settings(&resolved),
             pipeline,
             fetch,
             groups,

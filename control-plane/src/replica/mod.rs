@@ -261,9 +261,11 @@ impl Replica {
                 ))
             })?;
         let at = state.position();
+        let changed: Vec<TopicPartition> = state.partitions().map(|(key, _)| key).collect();
         *self.0.state.write() = state;
         self.0.digests.lock().clear();
         self.check_own_epoch();
+        self.announce(&changed);
         self.0.applied.send_replace(at);
         Ok(1)
     }
@@ -272,18 +274,24 @@ impl Replica {
     fn publish(&self, at: Position, applied: Applied) {
         self.compare_digests(at);
         self.check_own_epoch();
-        if !applied.grown.is_empty() {
-            let state = self.0.state.read();
-            for observer in self.0.observers.read().iter() {
-                observer(&state, &applied.grown);
-            }
-        }
+        self.announce(&applied.grown);
         self.0.applied.send_replace(at);
         let waiter = applied
             .author
             .and_then(|author| self.0.waiting.lock().remove(&author));
         if let Some(waiter) = waiter {
             let _ = waiter.send(applied.verdict);
+        }
+    }
+
+    /// Tells the observers which partitions changed.
+    fn announce(&self, changed: &[TopicPartition]) {
+        if changed.is_empty() {
+            return;
+        }
+        let state = self.0.state.read();
+        for observer in self.0.observers.read().iter() {
+            observer(&state, changed);
         }
     }
 
