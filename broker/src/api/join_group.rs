@@ -20,6 +20,9 @@ pub(super) const API: Api = Api {
     handler: Handler::InTurn(|call| handle(call).boxed()),
 };
 
+/// Longest instance id (as Kafka's clients have it), and what is kept of a client id.
+const NAME_BYTES_MAX: usize = 249;
+
 async fn handle(call: Call) -> Answer {
     let Call {
         broker,
@@ -34,7 +37,7 @@ async fn handle(call: Call) -> Answer {
         return request.respond(&refused(error.code(), &body.member_id, version));
     }
     let group = body.group_id.to_string();
-    let client_id = request.client_id().map_or("", |id| id);
+    let client_id = brief(request.client_id().map_or("", |id| id));
     let host = format!("/{}", connection.peer().ip());
     let join = join_request(&body, version, client_id, host, groups);
     // The group keeps copies; a join may be parked for minutes.
@@ -56,9 +59,21 @@ fn check(body: &JoinGroupRequest, bytes_max: usize) -> Result<(), ResponseError>
     } else if bytes > bytes_max {
         tracing::warn!(group = %body.group_id.0, bytes, bytes_max, "refused an overlarge JoinGroup");
         Err(ResponseError::InvalidRequest)
+    } else if body
+        .group_instance_id
+        .as_ref()
+        .is_some_and(|i| i.len() > NAME_BYTES_MAX)
+    {
+        Err(ResponseError::InvalidRequest)
     } else {
         Ok(())
     }
+}
+
+/// What is kept of a client id.
+fn brief(client_id: &str) -> &str {
+    let end = client_id.floor_char_boundary(NAME_BYTES_MAX);
+    &client_id[..end]
 }
 
 /// The request as the group's machine takes it, with nothing that points into the frame.
@@ -177,5 +192,12 @@ mod tests {
             .with_protocols(vec![protocol]);
         assert_eq!(check(&body, 10), Err(ResponseError::InvalidRequest));
         assert_eq!(check(&body, 11), Ok(()));
+        let instance_id = |bytes| Some(StrBytes::from_string("i".repeat(bytes)));
+        let body = body.with_group_instance_id(instance_id(NAME_BYTES_MAX));
+        assert_eq!(check(&body, 11), Ok(()));
+        let body = body.with_group_instance_id(instance_id(NAME_BYTES_MAX + 1));
+        assert_eq!(check(&body, 11), Err(ResponseError::InvalidRequest));
+        assert_eq!(brief("short"), "short");
+        assert_eq!(brief(&"é".repeat(200)), "é".repeat(124));
     }
 }

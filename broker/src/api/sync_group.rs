@@ -30,9 +30,11 @@ async fn handle(call: Call) -> Answer {
     }
     let group = body.group_id.to_string();
     let sync = sync_request(&body);
-    // The group keeps copies; a sync is parked until the leader's has come.
+    // The group keeps copies. A follower's sync is parked until the leader's has come.
     drop((body, request));
-    permit.release();
+    if sync.assignments.is_empty() {
+        permit.release();
+    }
     let response = match broker.groups().sync(&group, sync).await {
         Ok(synced) => accepted(synced),
         Err(error) => refused(code(error)),

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::ask::{Ask, Deletion, Reply};
+use super::held::Held;
 use super::lease::{self, Leased};
 use super::machine::{
     ClassicGroup, Effect, Event, GroupError, GroupState, JoinRefused, Joined, LeftMember,
@@ -87,6 +88,8 @@ struct Coordinator<'a> {
     summary: &'a Mutex<Summary>,
     epoch: u64,
     machine: ClassicGroup,
+    /// What the members take of [`GroupOptions::members_bytes_max`](super::GroupOptions).
+    members: Held<'a>,
     waiters: HashMap<Ticket, Waiter>,
     last_ticket: u64,
     saves: FuturesUnordered<Save>,
@@ -105,6 +108,7 @@ impl<'a> Coordinator<'a> {
             summary,
             epoch: leased.epoch,
             machine: leased.machine,
+            members: Held::new(&shared.members_bytes),
             waiters: HashMap::new(),
             last_ticket: 0,
             saves: FuturesUnordered::new(),
@@ -114,6 +118,7 @@ impl<'a> Coordinator<'a> {
     async fn serve(mut self, asks: &mut mpsc::Receiver<Ask>) -> End {
         loop {
             self.summarize();
+            self.members.set(self.machine.members_bytes());
             if self.machine.state() == GroupState::Dead {
                 return End::Lost;
             }

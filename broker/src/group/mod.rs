@@ -14,6 +14,7 @@
 
 mod ask;
 mod coordinator;
+mod held;
 mod lease;
 pub mod machine;
 mod metrics;

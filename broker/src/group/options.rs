@@ -13,6 +13,9 @@ pub struct GroupOptions {
     pub offset_metadata_bytes_max: usize,
     /// Groups in memory at once; requests for more are told to try again.
     pub groups_max: usize,
+    /// Bytes that members of all groups may say of themselves together, those waiting to join
+    /// included; more are told to try again.
+    pub members_bytes_max: usize,
     /// Requests that may wait for one group; more are told to try again.
     pub asks_max: usize,
     /// Bytes that a JoinGroup may say of a member: names and metadata of its protocols. A group must
@@ -31,6 +34,7 @@ impl Default for GroupOptions {
             limits: Limits::default(),
             offset_metadata_bytes_max: 4096,
             groups_max: 100_000,
+            members_bytes_max: 512 << 20,
             asks_max: 10_000,
             join_bytes_max: 256 << 10,
             idle: Duration::from_secs(120),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use control_plane::replica::Session;
 use control_plane::state::OffsetToCommit;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::{Ask, Committer, Reply};
 use super::coordinator;
+use super::held::Held;
 use super::lease;
 use super::machine::{
     GroupError, GroupState, GroupView, HeartbeatRequest, JoinRefused, JoinRequest, Joined,
@@ -25,6 +27,9 @@ use super::offsets;
 use super::options::GroupOptions;
 use super::placement::coordinator_node;
 use crate::topology;
+
+/// Longest group id: that of Kafka's strings.
+const GROUP_ID_BYTES_MAX: usize = i16::MAX as usize;
 
 /// The groups of an agent. Clones are the same.
 #[derive(Clone)]
@@ -37,6 +42,8 @@ pub(super) struct Shared {
     pub(super) options: GroupOptions,
     /// Cancelled when this process may coordinate nothing any more.
     pub(super) stop: CancellationToken,
+    /// Bytes that members say of themselves, in groups and waiting to join.
+    pub(super) members_bytes: AtomicUsize,
     rng: Rng,
     shutdown: Shutdown,
     /// The groups that have a task. Requests are handed over under this lock, so that a task that
@@ -102,6 +109,7 @@ impl Groups {
             clock,
             options,
             stop,
+            members_bytes: AtomicUsize::new(0),
             rng,
             shutdown: shutdown.clone(),
             running: Mutex::default(),
@@ -126,6 +134,13 @@ impl Groups {
         request: JoinRequest,
     ) -> Result<Joined, JoinRefused> {
         let member_id = request.member_id.clone();
+        let protocols = request.protocols.iter();
+        let mut waiting = Held::new(&self.0.members_bytes);
+        waiting.set(protocols.map(|p| p.name.len() + p.metadata.len()).sum());
+        if self.0.members_bytes.load(Ordering::Relaxed) > self.0.options.members_bytes_max {
+            let error = GroupError::CoordinatorLoadInProgress;
+            return Err(JoinRefused { error, member_id });
+        }
         let joined = self.ask(group, |reply| Ask::Join(request, reply)).await;
         joined.unwrap_or_else(|error| Err(JoinRefused { error, member_id }))
     }
@@ -309,6 +324,9 @@ impl Shared {
     }
 
     fn send(self: &Arc<Self>, group: &str, ask: Ask) -> Result<(), GroupError> {
+        if group.len() > GROUP_ID_BYTES_MAX {
+            return Err(GroupError::UnknownServerError);
+        }
         let mut running = self.running.lock();
         if self.stop.is_cancelled() {
             return Err(GroupError::NotCoordinator);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::group::{ClassicGroup, Phase};
-use super::member::{Member, Protocol};
+use super::member::{Member, Protocol, protocols_bytes};
 use super::message::client_reason;
 use super::saved::{PendingSave, Replacement};
 use super::timers::TimerKey;
@@ -17,7 +17,7 @@ impl ClassicGroup {
         if let Err(error) = self.check_join(&request) {
             return self.refuse_join(ticket, error, &request.member_id);
         }
-        if !self.has_room_for(&request.member_id) {
+        if !self.has_room_for(&request.member_id) || !self.has_bytes_for(&request) {
             self.turn_away(ticket, &request.member_id);
         } else if !self.supports(&request) {
             let error = GroupError::InconsistentGroupProtocol;
@@ -54,6 +54,17 @@ impl ClassicGroup {
                 member.is_some() || self.roster.len() < self.limits.members_max
             }
         }
+    }
+
+    /// Whether what the member says of itself fits beside what the others say.
+    fn has_bytes_for(&self, request: &JoinRequest) -> bool {
+        let instance_id = request.instance_id.as_deref();
+        let static_id = instance_id.and_then(|id| self.roster.static_member_id(id));
+        let member = self.roster.get(static_id.unwrap_or(&request.member_id));
+        let others = self.roster.said_bytes() - member.map_or(0, Member::said_bytes);
+        let client = request.client_id.len() + request.client_host.len();
+        let own = instance_id.map_or(0, str::len) + client + protocols_bytes(&request.protocols);
+        others + own <= self.limits.members_bytes_max
     }
 
     fn turn_away(&mut self, ticket: Ticket, id: &str) {

@@ -10,6 +10,9 @@ pub struct Limits {
     /// Most members that were given an id and have not joined with it yet. Past it, a join is
     /// answered with [`GroupError::CoordinatorLoadInProgress`](super::GroupError).
     pub pending_members_max: usize,
+    /// Most bytes that the members may say of themselves together: what they support, their client
+    /// ids and addresses. Past it, a member is turned away as past [`Limits::members_max`].
+    pub members_bytes_max: usize,
     /// Least session timeout (`group.min.session.timeout.ms`).
     pub session_timeout_min: Duration,
     /// Greatest session timeout (`group.max.session.timeout.ms`).
@@ -30,6 +33,7 @@ impl Default for Limits {
         Limits {
             members_max: 10_000,
             pending_members_max: 10_000,
+            members_bytes_max: 768 << 10,
             session_timeout_min: Duration::from_secs(6),
             session_timeout_max: Duration::from_secs(30 * 60),
             initial_rebalance_delay: Duration::from_secs(3),

@@ -44,6 +44,13 @@ impl Member {
         !self.is_new && (self.awaiting_join.is_some() || self.awaiting_sync.is_some())
     }
 
+    /// How many bytes it says of itself.
+    pub(super) fn said_bytes(&self) -> usize {
+        let instance_id = self.instance_id.as_ref().map_or(0, String::len);
+        let client = self.client_id.len() + self.client_host.len();
+        instance_id + client + protocols_bytes(&self.protocols)
+    }
+
     /// The metadata for a protocol; empty if the member does not support it.
     pub(super) fn metadata(&self, protocol: Option<&str>) -> Bytes {
         let found = self
@@ -60,4 +67,12 @@ impl Member {
             .map(|p| p.name.as_str())
             .find(|name| candidates.contains(name))
     }
+}
+
+/// How many bytes protocols and their metadata have.
+pub(super) fn protocols_bytes(protocols: &[Protocol]) -> usize {
+    protocols
+        .iter()
+        .map(|p| p.name.len() + p.metadata.len())
+        .sum()
 }

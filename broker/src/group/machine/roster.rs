@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::member::{Member, Protocol};
+use super::member::{Member, Protocol, protocols_bytes};
 use super::{GroupError, Ticket};
 
 /// See the file's header.
@@ -25,6 +25,8 @@ pub(super) struct Roster {
     support: BTreeMap<String, usize>,
     /// How many members have a parked join.
     joined: usize,
+    /// How many bytes the members say of themselves.
+    said_bytes: usize,
     leader: Option<String>,
 }
 
@@ -95,6 +97,7 @@ impl Roster {
             self.leader = Some(member.id.clone());
         }
         count_support(&mut self.support, &member.protocols);
+        self.said_bytes += member.said_bytes();
         self.joined += usize::from(member.awaiting_join.is_some());
         self.members.insert(member.id.clone(), member);
     }
@@ -104,6 +107,7 @@ impl Roster {
         self.pending_sync.remove(id);
         let member = self.members.remove(id)?;
         uncount_support(&mut self.support, &member.protocols);
+        self.said_bytes -= member.said_bytes();
         self.joined -= usize::from(member.awaiting_join.is_some());
         if let Some(instance_id) = &member.instance_id {
             self.static_ids.remove(instance_id);
@@ -147,6 +151,8 @@ impl Roster {
         };
         uncount_support(&mut self.support, &member.protocols);
         count_support(&mut self.support, &protocols);
+        self.said_bytes -= protocols_bytes(&member.protocols);
+        self.said_bytes += protocols_bytes(&protocols);
         member.protocols = protocols;
         member.session_timeout = session_timeout;
         member.rebalance_timeout = rebalance_timeout;
@@ -220,6 +226,11 @@ impl Roster {
 
     pub(super) fn clear_pending_sync(&mut self) {
         self.pending_sync.clear();
+    }
+
+    /// How many bytes the members say of themselves together.
+    pub(super) fn said_bytes(&self) -> usize {
+        self.said_bytes
     }
 
     /// How many members have a parked join.

@@ -90,6 +90,11 @@ impl ClassicGroup {
         self.roster.len()
     }
 
+    /// How many bytes the members say of themselves together.
+    pub fn members_bytes(&self) -> usize {
+        self.roster.said_bytes()
+    }
+
     /// Whether nobody is in the group or about to be: the machine may be dropped, and restored when
     /// the group is next needed. (If the save of the empty group has failed, it will be restored
     /// with its last members, whose sessions then end once more.)

@@ -44,6 +44,26 @@ async fn requests_that_wait_for_a_group_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_members_say_of_themselves_is_bounded_over_all_groups() {
+    let protocols = joins("m").protocols;
+    let protocols = protocols[0].name.len() + protocols[0].metadata.len();
+    let in_group = protocols + "client".len() + "/127.0.0.1".len();
+    // Whoever waits to join counts besides.
+    let options = GroupOptions {
+        members_bytes_max: in_group + protocols,
+        ..GroupOptions::default()
+    };
+    let a = alone(options).await;
+    for group in ["g1", "g2"] {
+        a.settle(group, "m").await;
+    }
+    let refused = a.join("g3", "m").await.unwrap_err();
+    assert_eq!(refused.error, GroupError::CoordinatorLoadInProgress);
+    a.leave("g1", "m").await;
+    a.settle("g3", "m").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_save_that_takes_too_long_lets_its_members_go_on() {
     let options = GroupOptions::default();
     let patience = options.save_timeout;

@@ -33,6 +33,37 @@ fn a_full_group_takes_no_more() {
 }
 
 #[test]
+fn members_that_say_too_much_together_are_turned_away() {
+    let says = |id: &str, bytes: usize| JoinRequest {
+        protocols: vec![protocol("range", &"x".repeat(bytes))],
+        ..joins(id)
+    };
+    let limits = Limits {
+        members_bytes_max: 1_000,
+        ..limits()
+    };
+    let mut f = Fixture::of(ClassicGroup::new(limits));
+    let ticket = f.join(says("a", 600));
+    let refused = f.join(says("b", 600));
+    assert_eq!(f.join_error(refused), GroupError::GroupMaxSizeReached);
+    f.pass(DELAY * 3);
+    assert_eq!(f.joined(ticket).generation, 1);
+    f.complete_sync(&["a"], 1);
+    // What it said before does not count beside what it says now, and it may say less.
+    let again = JoinRequest {
+        member_id: "a".to_owned(),
+        ..says("unused", 700)
+    };
+    let ticket = f.join(again);
+    assert_eq!(f.joined(ticket).generation, 2);
+    f.complete_sync(&["a"], 2);
+    f.join(says("b", 100));
+    assert_eq!(f.group.members_len(), 2);
+    f.group.step(f.now, Event::Unload);
+    assert_eq!(f.group.members_bytes(), 0);
+}
+
+#[test]
 fn a_member_is_let_back_into_a_full_group() {
     let mut f = at_most(2);
     let tickets = [f.join(joins("a")), f.join(joins("b"))];
