@@ -98,3 +98,21 @@ async fn ten_thousand_groups_are_served_at_once() {
     let entries = a.session.replica().position().0;
     assert!(entries < 200, "{entries} entries");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_assignment_too_large_to_be_saved_is_not_handed_out() {
+    let a = alone(GroupOptions::default()).await;
+    let joined = a.join("g", "m").await.unwrap();
+    let sync = SyncRequest {
+        member_id: "m".into(),
+        instance_id: None,
+        generation: joined.generation,
+        protocol_type: None,
+        protocol_name: None,
+        assignments: vec![("m".into(), Bytes::from(vec![7; 2 << 20]))],
+    };
+    let refused = a.groups.sync("g", sync).await.unwrap_err();
+    assert_eq!(refused, GroupError::UnknownServerError);
+    let rebalancing = a.heartbeat("g", "m", joined.generation).await;
+    assert_eq!(rebalancing, Err(GroupError::RebalanceInProgress));
+}
