@@ -211,9 +211,10 @@ impl Replica {
         let trouble = Trouble::new("reading the metadata log", self.0.parts.clock.clone());
         let mut pause = RETRY_PAUSE;
         while self.failure().is_none() {
-            let step = match self.catch_up().await {
-                Ok(0) => self.0.parts.log.wait(self.position()).await,
-                other => other.map(|_| ()),
+            // Waiting first spares a look for an entry that nobody said is there.
+            let step = match self.0.parts.log.wait(self.position()).await {
+                Ok(()) => self.catch_up().await.map(|_| ()),
+                Err(error) => Err(error),
             };
             match step {
                 Ok(()) => {
