@@ -1,5 +1,5 @@
 //! Owns saying a thing once: a trouble that lasts is logged when it begins, now and then while it
-//! lasts, and when it is over, however often it is met.
+//! lasts, and when it is over, however often it is met, and also if it comes and goes.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -11,20 +11,33 @@ use crate::clock::SharedClock;
 /// How often a lasting trouble is logged again unless told otherwise.
 pub const REPEAT_DEFAULT: Duration = Duration::from_secs(60);
 
+/// A trouble that comes back sooner than this is logged only if it is still there then: one request
+/// in ten that fails must not be two lines each time.
+const RETURN: Duration = Duration::from_secs(10);
+
 /// One thing that can go wrong for a while, such as a store that does not answer.
 #[derive(Debug)]
 pub struct Trouble {
     what: &'static str,
     repeat: Duration,
     clock: SharedClock,
-    state: Mutex<Option<Lasting>>,
+    state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
+struct State {
+    lasting: Option<Lasting>,
+    /// When a line told of it last.
+    logged: Option<Duration>,
+    /// How often it was met since, unlogged.
+    suppressed: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Lasting {
     since: Duration,
-    logged: Duration,
-    suppressed: u64,
+    /// Whether a line told of it, so that another is to tell of its end.
+    told: bool,
 }
 
 impl Trouble {
@@ -34,7 +47,7 @@ impl Trouble {
             what,
             repeat: REPEAT_DEFAULT,
             clock,
-            state: Mutex::new(None),
+            state: Mutex::default(),
         }
     }
 
@@ -50,48 +63,54 @@ impl Trouble {
     pub fn report(&self, error: &(impl Display + ?Sized)) {
         let now = self.clock.monotonic();
         let mut state = self.state.lock();
-        let Some(lasting) = state.as_mut() else {
-            *state = Some(Lasting {
-                since: now,
-                logged: now,
-                suppressed: 0,
-            });
-            drop(state);
-            tracing::warn!(%error, "{}", self.what);
-            return;
+        let lasting = *state.lasting.get_or_insert(Lasting {
+            since: now,
+            told: false,
+        });
+        let pause = match lasting.told {
+            true => self.repeat,
+            false => self.repeat.min(RETURN),
         };
-        if now.saturating_sub(lasting.logged) < self.repeat {
-            lasting.suppressed += 1;
+        if state
+            .logged
+            .is_some_and(|at| now.saturating_sub(at) < pause)
+        {
+            state.suppressed += 1;
             return;
         }
-        let suppressed = std::mem::take(&mut lasting.suppressed);
-        let lasting_s = now.saturating_sub(lasting.since).as_secs();
-        lasting.logged = now;
+        let suppressed = std::mem::take(&mut state.suppressed);
+        state.logged = Some(now);
+        state.lasting = Some(Lasting {
+            told: true,
+            ..lasting
+        });
         drop(state);
-        tracing::warn!(%error, suppressed, lasting_s, "still: {}", self.what);
+        let lasting_s = now.saturating_sub(lasting.since).as_secs();
+        match (lasting.told, suppressed) {
+            (true, _) => {
+                tracing::warn!(%error, suppressed, lasting_s, "still: {}", self.what);
+            }
+            (false, 0) => tracing::warn!(%error, "{}", self.what),
+            (false, _) => tracing::warn!(%error, suppressed, "again: {}", self.what),
+        }
     }
 
-    /// It was not met. Logs an INFO if it had been.
+    /// It was not met. Logs an INFO if a WARN had told of it.
     pub fn over(&self) {
-        let Some(lasting) = self.state.lock().take() else {
+        let mut state = self.state.lock();
+        let Some(lasting) = state.lasting.take().filter(|lasting| lasting.told) else {
             return;
         };
-        let lasted_s = self
-            .clock
-            .monotonic()
-            .saturating_sub(lasting.since)
-            .as_secs();
-        tracing::info!(
-            lasted_s,
-            suppressed = lasting.suppressed,
-            "over: {}",
-            self.what
-        );
+        let suppressed = std::mem::take(&mut state.suppressed);
+        drop(state);
+        let now = self.clock.monotonic();
+        let lasted_s = now.saturating_sub(lasting.since).as_secs();
+        tracing::info!(lasted_s, suppressed, "over: {}", self.what);
     }
 
     /// Whether it was met when last heard of.
     pub fn lasts(&self) -> bool {
-        self.state.lock().is_some()
+        self.state.lock().lasting.is_some()
     }
 }
 
@@ -117,20 +136,70 @@ mod tests {
         }
     }
 
+    impl Lines {
+        fn text(&self) -> Vec<String> {
+            let text = String::from_utf8(self.0.lock().clone()).unwrap();
+            text.lines().map(|line| line.trim().to_owned()).collect()
+        }
+
+        /// Runs with everything that is logged going here.
+        fn collect(&self, run: impl FnOnce()) {
+            let lines = self.clone();
+            let log = tracing_subscriber::fmt()
+                .with_writer(move || lines.clone())
+                .with_ansi(false)
+                .without_time()
+                .with_target(false)
+                .finish();
+            tracing::subscriber::with_default(log, run);
+        }
+    }
+
+    #[test]
+    fn a_trouble_that_comes_and_goes_is_logged_now_and_then() {
+        let lines = Lines::default();
+        let clock = Arc::new(SimClock::default());
+        let trouble = Trouble::new("cannot read", clock.clone());
+        lines.collect(|| {
+            for _ in 0..25 {
+                trouble.report("gone");
+                trouble.over();
+                clock.jump_monotonic(Duration::from_secs(1));
+            }
+        });
+        let text = lines.text();
+        let firsts: Vec<&str> = text.iter().map(|line| &line[..16]).collect();
+        let (warn, over) = ("WARN cannot read", "INFO over: canno");
+        let again = "WARN again: cann";
+        assert_eq!(firsts, [warn, over, again, over, again, over], "{text:?}");
+        assert!(text[2].contains("suppressed=9"), "{text:?}");
+    }
+
+    #[test]
+    fn one_that_comes_back_and_stays_is_logged_soon() {
+        let lines = Lines::default();
+        let clock = Arc::new(SimClock::default());
+        let trouble = Trouble::new("cannot read", clock.clone());
+        lines.collect(|| {
+            trouble.report("gone");
+            trouble.over();
+            for _ in 0..12 {
+                clock.jump_monotonic(Duration::from_secs(1));
+                trouble.report("gone for good");
+            }
+        });
+        let text = lines.text();
+        assert_eq!(text.len(), 3, "{text:?}");
+        assert!(text[2].starts_with("WARN again: cannot read"), "{text:?}");
+    }
+
     #[test]
     fn a_lasting_trouble_is_logged_once_in_a_while_and_its_end_once() {
         let lines = Lines::default();
-        let written = lines.clone();
-        let log = tracing_subscriber::fmt()
-            .with_writer(move || written.clone())
-            .with_ansi(false)
-            .without_time()
-            .with_target(false)
-            .finish();
         let clock = Arc::new(SimClock::default());
         let trouble = Trouble::new("cannot read", clock.clone());
         let pass = |seconds| clock.jump_monotonic(Duration::from_secs(seconds));
-        tracing::subscriber::with_default(log, || {
+        lines.collect(|| {
             trouble.over();
             for _ in 0..59 {
                 trouble.report("gone");
@@ -141,10 +210,10 @@ mod tests {
             trouble.report("still gone");
             trouble.over();
             trouble.over();
+            pass(10);
             trouble.report("gone again");
         });
-        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
-        let text: Vec<&str> = text.lines().map(str::trim).collect();
+        let text = lines.text();
         assert_eq!(text.len(), 4, "{text:?}");
         assert_eq!(text[0], "WARN cannot read error=gone");
         assert!(text[1].starts_with("WARN still: cannot read"), "{text:?}");
