@@ -49,6 +49,10 @@ pub enum LoggingError {
     Started(#[from] TryInitError),
 }
 
+/// The client of the store logs every request it repeats at INFO: hundreds of lines in a minute's outage, of which whoever
+/// sent the request tells once. Only a filter that names it shows them.
+const QUIETED: &str = "object_store=warn";
+
 /// Starts the log of this process, on standard error. `filter` is a level or a list of
 /// `target=level`, as in `info,broker=debug`.
 ///
@@ -61,7 +65,8 @@ pub fn init_logging(format: LogFormat, filter: &str) -> Result<(), LoggingError>
         filter: filter.to_string(),
         fault,
     };
-    let parsed = EnvFilter::try_new(filter).map_err(|error| fault(error.to_string()))?;
+    let parsed = EnvFilter::try_new(format!("{QUIETED},{filter}"));
+    let parsed = parsed.map_err(|error| fault(error.to_string()))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(parsed)
         .with_writer(std::io::stderr);
