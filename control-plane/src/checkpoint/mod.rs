@@ -157,6 +157,7 @@ impl CheckpointStore {
     /// otherwise if the bucket fails.
     pub async fn newest(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         let mut damaged = Vec::new();
+        let mut told = BTreeSet::new();
         for _ in 0..LISTINGS_MAX {
             damaged.clear();
             let positions = self.positions().await?;
@@ -168,7 +169,9 @@ impl CheckpointStore {
                     Found::Whole(checkpoint) => return Ok(Some(checkpoint)),
                     Found::Absent => {}
                     Found::Damaged(why) => {
-                        warn!(%position, why, "a metadata checkpoint is damaged; trying an older one");
+                        if told.insert(position) {
+                            warn!(%position, why, "a metadata checkpoint is damaged; trying an older one");
+                        }
                         damaged.push(why);
                     }
                 }

@@ -79,6 +79,7 @@ struct Inner {
     waiting: Mutex<HashMap<(AgentEpoch, u64), Waiter>>,
     observers: RwLock<Vec<Observer>>,
     digests: Mutex<VecDeque<(Position, u64)>>,
+    appending: Trouble,
 }
 
 impl std::fmt::Debug for Replica {
@@ -98,6 +99,7 @@ impl Replica {
             applied: watch::Sender::new(state.position()),
             failure: watch::Sender::new(None),
             state: RwLock::new(state),
+            appending: Trouble::new("appending to the metadata log", parts.clock.clone()),
             parts,
             own: RwLock::new(None),
             waiting: Mutex::default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_format::AgentEpoch;
-use runtime::{Shutdown, Trouble};
+use runtime::Shutdown;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Failure, Replica, outcomes};
@@ -137,7 +137,7 @@ impl Replica {
     /// Appends, again and again if it must, until the log has the entry or this replica has stopped. A repeated entry
     /// has no second effect (I8). Gives the entry's position.
     async fn append(&self, entry: Bytes) -> Option<Position> {
-        let trouble = Trouble::new("appending to the metadata log", self.0.parts.clock.clone());
+        let trouble = &self.0.appending;
         let mut pause = RETRY_PAUSE;
         while self.failure().is_none() {
             match self.0.parts.log.append(entry.clone()).await {
