@@ -61,7 +61,9 @@ async fn run(args: Args, role: Role, defaults: &[(&str, &str)]) -> Result<(), Fa
     let admin_listen = admin_listen
         .parse()
         .map_err(|_| format!("admin.listen {admin_listen:?} is not an IP address and a port"))?;
-    let admin = AdminServer::bind(admin_listen, metrics.clone(), readiness).await?;
+    let admin = AdminServer::bind(admin_listen, metrics.clone(), readiness)
+        .await
+        .map_err(|error| format!("cannot listen on {admin_listen} (admin.listen): {error}"))?;
     let admin_address = admin.address();
     tokio::spawn(metrics.upkeep());
     let stopped = shutdown.clone();
