@@ -3,10 +3,12 @@
 
 pub mod agents;
 pub mod broker;
+pub mod careless;
 pub mod cluster;
 pub mod load;
 pub mod place;
 pub mod process;
 pub mod raw;
+pub mod refusal;
 pub mod s3;
 pub mod workload;

@@ -256,7 +256,11 @@ fn word_after(line: &str, mark: &str) -> Option<String> {
     Some(word.trim_end_matches([',', '.']).to_owned())
 }
 
-fn binary() -> io::Result<PathBuf> {
+/// Where the binary under test is: `MILLRACE_BIN`, or beside the tests.
+///
+/// # Errors
+/// It was not built.
+pub fn binary() -> io::Result<PathBuf> {
     if let Some(path) = std::env::var_os("MILLRACE_BIN") {
         return Ok(PathBuf::from(path));
     }
