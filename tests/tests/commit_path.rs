@@ -182,11 +182,12 @@ async fn run(kind: LogKind, seed: u64) {
         producer.await.unwrap();
     }
     let reader = site.start("reader", Trouble::default(), &[]).await;
-    check(&reader, &acknowledged.lock().clone()).await;
+    let promised = acknowledged.lock().clone();
+    check(&reader, &promised).await;
     for agent in agents {
         agent.stop().await.unwrap();
     }
-    check(&reader, &acknowledged.lock().clone()).await;
+    check(&reader, &promised).await;
 }
 
 /// The invariants as a user would notice them (I1, I2, I4, I8).
