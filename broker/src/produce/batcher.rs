@@ -1,7 +1,7 @@
 //! When the open object is sealed: a pure policy with a put budget.
 //!
 //! The budget is a token bucket of PUTs. A lone record after a quiet time finds a token and is sealed at once; a
-//! steady stream is sealed when an object is full, or when there is a token and few objects are under way. No
+//! steady stream is sealed when an object is full, or when there is a token and nothing is under way. No
 //! batch waits longer than the linger, whatever the budget says: the token is then borrowed.
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl Default for BatcherOptions {
             batches_max: 16_384,
             linger: Duration::from_millis(250),
             puts_per_second: None,
-            early_under_way_max: 2,
+            early_under_way_max: 1,
         }
     }
 }
@@ -184,11 +184,9 @@ mod tests {
     #[test]
     fn while_objects_are_under_way_batches_gather() {
         let mut batcher = batcher(None);
-        for _ in 0..2 {
-            batcher.added(10, ms(0));
-            assert_eq!(batcher.decide(ms(0)), Decision::Seal);
-            batcher.sealed(ms(0));
-        }
+        batcher.added(10, ms(0));
+        assert_eq!(batcher.decide(ms(0)), Decision::Seal);
+        batcher.sealed(ms(0));
         batcher.added(10, ms(1));
         assert_eq!(batcher.decide(ms(1)), Decision::Wait(ms(251)));
         batcher.settled();
