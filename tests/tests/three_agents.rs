@@ -78,6 +78,11 @@ async fn assert_one_may_die(place: &Place) {
     until_all_list(&processes, SESSION_TIMEOUT).await;
     let mut raw = Raw::connect(&processes[0].bootstrap).await.unwrap();
     assert_eq!(raw.create_topic(TOPIC, PARTITIONS).await.unwrap(), 0);
+    // As clients do before they produce: an agent may not have heard of the topic yet.
+    for process in &processes {
+        let seen = metadata(&process.bootstrap, Some(TOPIC)).await.unwrap();
+        assert_eq!(seen.topics[0].error_code, 0);
+    }
     let mut producers = producers(&processes[1].bootstrap).await;
     for turn in 0..4 {
         move_on(&mut producers, &processes, turn).await;
