@@ -10,7 +10,7 @@ use tests::load::{Producer, Tally, assert_kept, read_all};
 use tests::place::Place;
 use tests::process::Process;
 use tests::raw::{Batch, Raw};
-use tests::s3::{Latency, Op};
+use tests::s3::{Effect, Latency, Op, Rule};
 
 const TOPIC: &str = "orders";
 const FENCED: &str = "was fenced";
@@ -69,6 +69,7 @@ async fn assert_a_sleeper_is_fenced(place: &Place) {
         || async { agents(&other.bootstrap).await.unwrap().len() == 1 },
     )
     .await;
+    let stored = read_all(&other.bootstrap, TOPIC, 0).await.len();
     for _ in 0..3 {
         late.send().await.unwrap();
     }
@@ -91,10 +92,8 @@ async fn assert_a_sleeper_is_fenced(place: &Place) {
     moving.run(5).await.unwrap();
     moving.settle().await.unwrap();
     let values = read_all(&other.bootstrap, TOPIC, 0).await;
-    assert!(
-        !values.iter().any(|value| value.starts_with("late")),
-        "stored by an agent that was expired: {values:?}"
-    );
+    let foreign = values[stored..].iter().find(|v| !v.starts_with("moving"));
+    assert_eq!(foreign, None, "stored by an agent that was expired");
     assert_kept(&other.bootstrap, TOPIC, &[moving, staying, late]).await;
 }
 
@@ -110,6 +109,67 @@ async fn an_agent_that_slept_past_its_expiry_exits_and_nothing_it_says_counts_in
     let latency = Latency::Fixed(Duration::from_millis(50));
     place.faults().set_latency(Op::Put, latency);
     assert_a_sleeper_is_fenced(&place).await;
+}
+
+#[tokio::test]
+async fn a_commit_that_reaches_the_log_after_its_agent_was_expired_does_not_count() {
+    let place = Place::s3().await.unwrap();
+    let other = place
+        .broker("other")
+        .arg("--agent-session-timeout-ms", "5s")
+        .arg("--agent-heartbeat-ms", "1s")
+        .allow("expired an agent that fell silent");
+    let other = other.start().await.unwrap();
+    // It writes nothing of its own accord, and hears of the log only when it appends.
+    let sleeper = place
+        .broker("sleeper")
+        .arg("--agent-session-timeout-ms", "10m")
+        .arg("--agent-heartbeat-ms", "5m")
+        .arg("--metadata-poll-interval-ms", "10m")
+        .arg("--peer-advertise", "127.0.0.1:1")
+        .arg("--store-request-timeout-ms", "2s")
+        .allow("the metadata replica stops");
+    let mut sleeper = sleeper.start().await.unwrap();
+    until("the sleeper is known", Duration::from_secs(5), || async {
+        agents(&other.bootstrap).await.unwrap().len() == 2
+    })
+    .await;
+    let mut raw = Raw::connect(&sleeper.bootstrap).await.unwrap();
+    assert_eq!(raw.create_topic(TOPIC, 1).await.unwrap(), 0);
+    let mut producer = Producer::plain("late", TOPIC, 0, &Tally::default());
+    producer.connect(&sleeper.bootstrap).await.unwrap();
+    producer.run(1).await.unwrap();
+    producer.settle().await.unwrap();
+    let before = producer.acknowledged_records();
+
+    // The commit is on its way to the log, and the store sits on it.
+    let hang = Rule::always(&[Op::Put], Effect::Hang)
+        .on("meta/log")
+        .times(1);
+    place.faults().reset_counts();
+    place.faults().add(hang);
+    producer.send().await.unwrap();
+    until("the commit hangs", Duration::from_secs(5), || async {
+        place.faults().counts().of(Op::Put).failed > 0
+    })
+    .await;
+    sleeper.pause();
+    until(
+        "the sleeper is expired",
+        Duration::from_secs(20),
+        || async { agents(&other.bootstrap).await.unwrap().len() == 1 },
+    )
+    .await;
+    sleeper.resume();
+    assert_exits_fenced(&mut sleeper).await;
+    hear_out(&mut producer).await;
+    assert_eq!(producer.acknowledged_records(), before);
+    let values = read_all(&other.bootstrap, TOPIC, 0).await;
+    assert_eq!(
+        values.len(),
+        before,
+        "committed after the expiry: {values:?}"
+    );
 }
 
 #[tokio::test]
