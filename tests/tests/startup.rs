@@ -238,11 +238,13 @@ fn manifests(checkpoints: &Path) -> Vec<PathBuf> {
     manifests.filter(|manifest| manifest.exists()).collect()
 }
 
-/// Flips the first byte of every chunk of a checkpoint.
+/// Flips the first byte of every chunk of a checkpoint. What a killed process left half written stays as it is: it may
+/// be the same file under another name.
 fn damage(checkpoint: &Path) {
-    for chunk in fs::read_dir(checkpoint).unwrap() {
-        let path = chunk.unwrap().path();
-        if !path.ends_with("manifest") {
+    for file in fs::read_dir(checkpoint).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy();
+        if name.starts_with('0') && !name.contains('#') {
             let mut bytes = fs::read(&path).unwrap();
             bytes[0] ^= 1;
             fs::write(&path, bytes).unwrap();
