@@ -24,9 +24,6 @@ pub enum WireError {
         /// The value on the wire.
         value: i64,
     },
-    /// Bytes are left over behind the last field.
-    #[error("{0} bytes follow the end of the request")]
-    Trailing(usize),
     /// The API key is not one of Kafka's.
     #[error("unknown API key {0}")]
     UnknownApi(i16),

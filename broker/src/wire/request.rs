@@ -8,7 +8,7 @@ use super::reader::Reader;
 use super::shape::{Shape, Walked, walk};
 use super::{ResponseBytes, WireError, encode_response};
 
-/// A request whose header has been read and whose body has been walked to its exact end.
+/// A request whose header has been read and whose body has been walked to its end.
 ///
 /// Only [`decode_request`] makes one, so whoever holds one may decode the body without fear of
 /// lying counts. The one exception is an ApiVersions request in a version nobody knows: Kafka
@@ -71,13 +71,8 @@ impl Request {
             return Err(self.unsupported());
         }
         let mut body = self.body.clone();
-        let decoded = T::decode(&mut body, self.version)
-            .map_err(|error| self.decode_error(error.to_string()))?;
-        if body.is_empty() {
-            Ok(decoded)
-        } else {
-            Err(WireError::Trailing(body.len()))
-        }
+        // Bytes that follow are ignored, as Kafka does: librdkafka sends some behind its Metadata.
+        T::decode(&mut body, self.version).map_err(|error| self.decode_error(error.to_string()))
     }
 
     /// Encodes `body` as the response to this request.

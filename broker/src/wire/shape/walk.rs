@@ -25,7 +25,8 @@ pub(in super::super) struct Walked {
 ///
 /// # Errors
 /// If any length, count or size is more than the bytes that are left, if anything has a value that
-/// the protocol does not know, if there are more than a million elements, or if bytes are left over.
+/// the protocol does not know, or if there are more than a million elements. Bytes that are left over
+/// are ignored, as in Kafka.
 pub(in super::super) fn walk(
     shape: &Shape,
     version: i16,
@@ -39,11 +40,7 @@ pub(in super::super) fn walk(
         walked,
     };
     walk.structure(shape.fields)?;
-    let walked = walk.walked;
-    match reader.remaining() {
-        0 => Ok(walked),
-        left => Err(WireError::Trailing(left)),
-    }
+    Ok(walk.walked)
 }
 
 struct Walk<'w, 'a> {
