@@ -1,7 +1,8 @@
 //! Who is alive: heartbeats of one's own, expiry of others.
 //!
 //! An agent is expired by naming the last entry heard of it; if a newer one came before, the expiry has no effect.
-//! Each process measures silence on its own monotonic clock, so nobody's wall clock matters.
+//! Each process measures silence on its own monotonic clock, so nobody's wall clock matters. Whoever could not write
+//! itself for a while, the log being out of reach, begins to measure anew: the others could not write either.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -105,6 +106,14 @@ impl Watcher {
         let mut due = Due::default();
         self.heard
             .retain(|epoch, _| entries.iter().any(|(e, _)| e == epoch));
+        let own_last = entries
+            .iter()
+            .find(|(e, _)| *e == own)
+            .map(|(_, last)| *last);
+        let back_after = self.own_heard.filter(|(last, _)| Some(*last) != own_last);
+        if back_after.is_some_and(|(_, at)| now.saturating_sub(at) >= options.session_timeout / 2) {
+            self.heard.clear();
+        }
         for &(agent, entry_last) in entries {
             let heard = if agent == own {
                 self.own_heard.get_or_insert((entry_last, now))
@@ -157,5 +166,31 @@ mod tests {
                 entry_last_seen: 7
             }]
         );
+    }
+
+    #[test]
+    fn after_an_outage_of_the_log_the_others_get_their_whole_timeout_again() {
+        let options = LivenessOptions {
+            heartbeat: Duration::from_secs(3),
+            session_timeout: Duration::from_secs(10),
+        };
+        let (own, other) = (AgentEpoch(1), AgentEpoch(2));
+        let mut watcher = Watcher {
+            heard: HashMap::new(),
+            own_heard: None,
+        };
+        let mut expiries_at = |second, own_last| {
+            let entries = [(own, own_last), (other, 7)];
+            watcher
+                .judge(own, &entries, Duration::from_secs(second), options)
+                .expiries
+                .len()
+        };
+        assert_eq!(expiries_at(0, 1), 0);
+        // Nobody can write from second 1 to 60; then this process can, a moment before the other.
+        assert_eq!(expiries_at(60, 2), 0);
+        assert_eq!(expiries_at(64, 3), 0);
+        assert_eq!(expiries_at(67, 4), 0);
+        assert_eq!(expiries_at(70, 5), 1, "but not for ever");
     }
 }
