@@ -143,3 +143,37 @@ impl Service for Dispatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::api_name;
+
+    #[test]
+    fn the_page_on_compatibility_lists_what_is_served() {
+        let page = include_str!("../../../docs/KAFKA-COMPAT.md");
+        let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| API ");
+        let listed: Vec<String> = page
+            .lines()
+            .filter(is_row)
+            .map(|row| {
+                row.split('|')
+                    .skip(1)
+                    .take(3)
+                    .map(str::trim)
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
+            .collect();
+        let mut served: Vec<(i16, String)> = APIS
+            .iter()
+            .map(|api| {
+                let (key, first, last) = (api.key as i16, api.versions.start(), api.versions.end());
+                (key, format!("{} {key} {first}-{last}", api_name(api.key)))
+            })
+            .collect();
+        served.sort();
+        let served: Vec<String> = served.into_iter().map(|(_, row)| row).collect();
+        assert_eq!(listed, served);
+    }
+}
