@@ -117,12 +117,14 @@ impl Producer {
     pub async fn connect(&mut self, bootstrap: &str) -> io::Result<()> {
         self.raw = Some(Raw::connect(bootstrap).await?);
         let again = std::mem::take(&mut self.under_way);
+        let mut done = Ok(());
         if self.identity.is_some() {
+            // Also those behind one that cannot be written are still to be sent.
             for sent in again {
-                self.send_batch(sent.base_sequence, sent.values).await?;
+                done = done.and(self.send_batch(sent.base_sequence, sent.values).await);
             }
         }
-        Ok(())
+        done
     }
 
     /// Sends the next batch, of one to three records, and does not wait.
