@@ -51,6 +51,9 @@ fn trouble(place: &Place) {
     ] {
         place.faults().add(Rule::always(&[], effect).chance(0.03));
     }
+    // Often enough for the client of the store to give up.
+    let slow_down = Rule::always(&[Op::Put], Effect::SlowDown);
+    place.faults().add(slow_down.on("/data/").chance(0.4));
     let latency = Latency::LogNormal {
         median: Duration::from_millis(5),
         sigma: 1.0,
