@@ -354,3 +354,6 @@ fn outcomes(verdict: Verdict) -> Option<Vec<Outcome>> {
         Verdict::Repeated | Verdict::Fenced | Verdict::Malformed => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,8 @@ const QUIETED: &str = "object_store=warn";
 /// # Errors
 /// If the filter cannot be understood or the log has been started already.
 pub fn init_logging(format: LogFormat, filter: &str) -> Result<(), LoggingError> {
+    use std::io::IsTerminal as _;
+
     use tracing_subscriber::util::SubscriberInitExt as _;
 
     let fault = |fault: String| LoggingError::Filter {
@@ -69,6 +71,7 @@ pub fn init_logging(format: LogFormat, filter: &str) -> Result<(), LoggingError>
     let parsed = parsed.map_err(|error| fault(error.to_string()))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(parsed)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Readable => builder.finish().try_init()?,

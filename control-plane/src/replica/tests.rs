@@ -1,0 +1,218 @@
+use std::collections::BTreeMap;
+
+use object_format::TopicId;
+use object_store::memory::InMemory;
+use runtime::{SimClock, Store};
+use uuid::Uuid;
+
+use super::*;
+use crate::log::memory::{Faults, MemoryLog};
+use crate::state::{
+    CreateTopic, ExpireAgent, Heartbeat, METADATA_VERSION_MAX, RegisterAgent, ReportCheckpoint,
+    TopicRejection,
+};
+
+struct Site {
+    log: MemoryLog,
+    store: Store,
+    clock: Arc<SimClock>,
+    rng: Rng,
+    shutdown: Shutdown,
+}
+
+impl Site {
+    fn new() -> Self {
+        Self {
+            log: MemoryLog::new(),
+            store: Arc::new(InMemory::new()),
+            clock: Arc::new(SimClock::new(1_700_000_000_000)),
+            rng: Rng::from_seed(7),
+            shutdown: Shutdown::default(),
+        }
+    }
+
+    async fn open(&self, log: MemoryLog) -> Replica {
+        let parts = ReplicaParts {
+            log: Arc::new(log),
+            checkpoints: CheckpointStore::new(self.store.clone()),
+            clock: self.clock.clone(),
+            rng: self.rng.fork("replica"),
+        };
+        Replica::open(parts, &self.shutdown).await.unwrap()
+    }
+
+    async fn join(&self, name: &str) -> Session {
+        self.join_on(name, self.log.clone()).await
+    }
+
+    async fn join_on(&self, name: &str, log: MemoryLog) -> Session {
+        let registration = RegisterAgent {
+            nonce: self.rng.uuid(),
+            agent_id: name.to_owned(),
+            host: String::new(),
+            port: 0,
+            peer_address: String::new(),
+            zone: None,
+            version_max: METADATA_VERSION_MAX,
+        };
+        let replica = self.open(log).await;
+        replica.join(registration, &self.shutdown).await.unwrap()
+    }
+}
+
+fn topic(name: &str, id: u128) -> CreateTopic {
+    let id = TopicId(Uuid::from_u128(id));
+    CreateTopic {
+        name: name.into(),
+        id,
+        partitions: 1,
+        configs: BTreeMap::new(),
+    }
+}
+
+async fn expire(by: &Session, other: &Session) {
+    let agent = other.epoch();
+    by.replica().barrier().await.unwrap();
+    let seen = by.replica().read(|s| s.agent(agent).map(|a| a.entry_last));
+    let entry_last_seen = seen.unwrap();
+    let expiry = ExpireAgent {
+        agent,
+        entry_last_seen,
+    };
+    assert!(by.submit(expiry).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_one_process_changed_another_sees_after_a_barrier() {
+    let site = Site::new();
+    let (a, b) = (site.join("a").await, site.join("b").await);
+    a.submit(topic("t", 1)).await.unwrap().unwrap();
+    b.replica().barrier().await.unwrap();
+    assert!(b.replica().read(|s| s.topic_named("t").is_some()));
+    let taken = b.submit(topic("t", 2)).await.unwrap();
+    assert_eq!(taken, Err(TopicRejection::NameTaken));
+}
+
+#[tokio::test]
+async fn a_fenced_process_stops_and_nothing_it_says_afterwards_counts() {
+    let site = Site::new();
+    let (a, b) = (site.join("a").await, site.join("b").await);
+    expire(&b, &a).await;
+    let failure = a.replica().failed().await;
+    assert_eq!(failure, Failure::Fenced { epoch: a.epoch() });
+    let late = a.submit(topic("late", 1)).await;
+    assert!(matches!(
+        late,
+        Err(SubmitError::Failed(Failure::Fenced { .. }))
+    ));
+    b.replica().barrier().await.unwrap();
+    assert!(b.replica().read(|s| s.topic_named("late").is_none()));
+}
+
+#[tokio::test]
+async fn a_process_whose_state_differs_from_a_checkpoint_stops() {
+    let site = Site::new();
+    let (a, b) = (site.join("a").await, site.join("b").await);
+    a.submit(topic("t", 1)).await.unwrap().unwrap();
+    b.replica().barrier().await.unwrap();
+    let (position, digest) = a.replica().read(|s| (s.position(), s.digest()));
+    let agreed = ReportCheckpoint { position, digest };
+    a.submit(agreed).await.unwrap();
+    b.replica().barrier().await.unwrap();
+    assert_eq!(b.replica().failure(), None, "they agree so far");
+
+    let position = a.replica().position();
+    let digest = a.replica().read(State::digest) ^ 1;
+    let _ = a.submit(ReportCheckpoint { position, digest }).await;
+    let failure = b.replica().failed().await;
+    assert_eq!(failure, Failure::Diverged { at: position });
+}
+
+#[tokio::test]
+async fn a_new_process_starts_from_the_checkpoint_and_the_log_after_it() {
+    let site = Site::new();
+    let a = site.join("a").await;
+    let options = CheckpointOptions {
+        entries: 1,
+        ..CheckpointOptions::default()
+    };
+    let mut duty = CheckpointDuty::new(a.clone(), options);
+    for (number, name) in ["one", "two", "three"].into_iter().enumerate() {
+        a.submit(topic(name, number as u128))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(duty.step().await.unwrap().is_some());
+    }
+    a.submit(topic("four", 4)).await.unwrap().unwrap();
+    assert!(
+        matches!(
+            site.log.read(Position(0), 1 << 20).await,
+            Err(ReadError::Trimmed { .. })
+        ),
+        "the log before the last but one checkpoint is gone"
+    );
+    let late = site.open(site.log.clone()).await;
+    let bytes = |replica: &Replica| replica.read(State::to_bytes);
+    a.replica().barrier().await.unwrap();
+    assert_eq!(bytes(&late), bytes(a.replica()));
+}
+
+#[tokio::test]
+async fn a_follower_that_was_overtaken_by_trimming_starts_again_from_a_checkpoint() {
+    let site = Site::new();
+    let a = site.join("a").await;
+    let cut_off = site.log.with_faults(Rng::from_seed(1), Faults::default());
+    let b = site.open(cut_off.clone()).await;
+    cut_off.set_faults(Faults::unreachable());
+    let options = CheckpointOptions {
+        entries: 1,
+        ..CheckpointOptions::default()
+    };
+    let mut duty = CheckpointDuty::new(a.clone(), options);
+    for (number, name) in ["one", "two", "three"].into_iter().enumerate() {
+        a.submit(topic(name, number as u128))
+            .await
+            .unwrap()
+            .unwrap();
+        duty.step().await.unwrap();
+    }
+    cut_off.set_faults(Faults::default());
+    b.applied(a.replica().position()).await.unwrap();
+    assert!(b.read(|s| s.topic_named("three").is_some()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_outcomes_neither_lose_nor_double_a_command() {
+    for seed in 0..20 {
+        let site = Site::new();
+        let faults = Faults {
+            append_rejected: 0.1,
+            append_unknown_lost: 0.1,
+            append_unknown_kept: 0.1,
+            append_unknown_late: 0.1,
+            late_max: Duration::from_millis(100),
+            read_failed: 0.1,
+            delay_max: Duration::from_millis(10),
+        };
+        let faulty = site
+            .log
+            .with_faults(Rng::from_seed(seed), Faults::default());
+        let a = site.join_on("a", faulty.clone()).await;
+        faulty.set_faults(faults);
+        for number in 0..20 {
+            let created = a
+                .submit(topic(&format!("t{number}"), number))
+                .await
+                .unwrap();
+            assert_eq!(
+                created,
+                Ok(()),
+                "seed {seed}: a second effect would say it is there"
+            );
+            a.submit(Heartbeat { draining: false }).await.unwrap();
+        }
+        let late = site.open(site.log.clone()).await;
+        assert_eq!(late.read(|s| s.topics().count()), 20, "seed {seed}");
+    }
+}
