@@ -28,8 +28,12 @@ pub struct Budget {
 }
 
 impl Budget {
+    fn is_over(&self, now: Duration) -> bool {
+        self.stop.is_cancelled() || self.until.is_some_and(|until| now >= until)
+    }
+
     fn take(&self, now: Duration) -> bool {
-        if self.stop.is_cancelled() || self.until.is_some_and(|until| now >= until) {
+        if self.is_over(now) {
             return false;
         }
         self.batches
@@ -149,15 +153,17 @@ impl Writer {
                     Sending::Sent => {}
                 }
             }
+            let now = self.clock.monotonic();
+            open &= !self.budget.is_over(now);
             let under_way = self.producer.unacknowledged() > 0;
             if !open && !under_way {
                 return Ok(());
             }
             let blocked = self.producer.ready().is_none();
-            let wait = self
-                .pacer
-                .wait(self.clock.monotonic())
-                .filter(|_| open && !blocked);
+            let wait = self.pacer.wait(now).filter(|_| open && !blocked);
+            // At a low rate the end comes before the next batch is due.
+            let left = self.budget.until.map(|until| until.saturating_sub(now));
+            let wait = wait.map(|wait| left.map_or(wait, |left| wait.min(left)));
             tokio::select! {
                 done = self.producer.next(), if under_way => {
                     let done = done.map_err(|error| error.to_string())?;
