@@ -99,10 +99,11 @@ async fn tell(peer: String, session: Session) {
         let connected = tokio::time::timeout(PEER_TIMEOUT, TcpStream::connect(&peer)).await;
         if let Ok(Ok(mut stream)) = connected {
             let _ = stream.set_nodelay(true);
-            while appended.changed().await.is_ok() {
+            // Also what was appended while there was no connection.
+            loop {
                 let newest = appended.borrow_and_update().0;
                 let sent = tokio::time::timeout(PEER_TIMEOUT, stream.write_u64(newest)).await;
-                if !matches!(sent, Ok(Ok(()))) {
+                if !matches!(sent, Ok(Ok(()))) || appended.changed().await.is_err() {
                     break;
                 }
             }
