@@ -41,6 +41,14 @@ pub async fn open(
     rng: &Rng,
 ) -> Result<Opened, Failure> {
     let url = settings.text("store.url");
+    if access == Access::Look {
+        let location = store::url::parse(url)?;
+        if let store::url::Location::Folder(folder) = &location
+            && !folder.exists()
+        {
+            return Err(format!("there is no folder {}", folder.display()).into());
+        }
+    }
     let options = StoreOptions::from_settings(settings);
     let [produce, fetch, metadata, garbage] = open_stores(url, &options, clock)?;
     let cluster_id = match access {
