@@ -42,7 +42,7 @@ impl Inner {
             },
             entry,
         };
-        for _ in 0..RACES_MAX {
+        for races in 0..RACES_MAX {
             let at = self.next_position().await?;
             let began = self.clock.monotonic();
             match self.write(at, &envelope).await {
@@ -52,7 +52,14 @@ impl Inner {
                     self.learn(at, envelope.entry);
                     return Ok(at);
                 }
-                Outcome::Taken(winner) => self.concede(at, winner),
+                Outcome::Taken(winner) => {
+                    self.concede(at, winner);
+                    if races > 0 {
+                        // Going after a busy log one position at a time may never arrive. Should this fail, the next
+                        // attempt says so.
+                        let _ = self.look_ahead(next(self.tail())).await;
+                    }
+                }
                 Outcome::Refused(why) => return Err(AppendError::Rejected(why)),
                 Outcome::Unknown(why) => return Err(AppendError::MaybeAppended(why)),
             }
