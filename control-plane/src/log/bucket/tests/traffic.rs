@@ -345,3 +345,16 @@ async fn options_that_contradict_each_other_are_refused() {
     let opened = BucketLog::open(store, clock, Rng::from_seed(1), options).await;
     assert!(opened.unwrap_err().to_string().contains("trust_window"));
 }
+
+/// A writer that went after a busy log one position at a time never arrived at its end, and an agent could not join.
+#[tokio::test(start_paused = true)]
+async fn regression_a_writer_far_behind_jumps_to_the_end() {
+    let site = BucketSite::in_memory();
+    let ((behind, late), (_, busy)) = (open(&site).await, open(&site).await);
+    for _ in 0..200 {
+        busy.append("x".into()).await.unwrap();
+    }
+    assert_eq!(late.append("late".into()).await.unwrap(), Position(201));
+    let puts = behind.take_count("put");
+    assert!(puts <= 4, "{puts} positions tried for one entry");
+}
