@@ -5,7 +5,7 @@
 //! meta/log/<position, 20 digits>            entries of the metadata log
 //! meta/checkpoint/<position, 20 digits>/..  checkpoints of the metadata
 //! meta/probe/..                             what a start-up check of the store leaves behind
-//! data/<spread, 3 hex digits>/<object id>   data objects
+//! data/<spread, 2 hex digits>/<object id>   data objects
 //! ```
 //! SUBTLE: a file system cannot hold the keys `a` and `a/b` at once; no key here is a prefix of
 //! another.
@@ -29,7 +29,7 @@ const POSITION_DIGITS: usize = 20;
 /// Key of a data object. Its middle part looks random, since stores divide their load by the
 /// beginning of keys.
 pub fn data(id: ObjectId) -> String {
-    format!("{DATA}/{:03x}/{id}", spread(id))
+    format!("{DATA}/{:02x}/{id}", spread(id))
 }
 
 /// The id of the data object with this key, or `None` if it is no key of a data object.
@@ -83,11 +83,12 @@ fn parse_position(digits: &str) -> Option<u64> {
     if decimal { digits.parse().ok() } else { None }
 }
 
-/// 12 bits that look random. They are taken from where each of a writer's first 4,096 objects (and
-/// of every 4,096 after them) gets another, and so do the first objects of as many writers.
+/// 8 bits that look random. They are taken from where each of a writer's first 256 objects (and
+/// of every 256 after them) gets another, and so do the first objects of as many writers.
+/// No more than 8, because on a file system each is a directory to be made and synced.
 fn spread(id: ObjectId) -> u32 {
     let crc = crc32c::crc32c(&id.writer.0.to_be_bytes());
-    (crc32c::crc32c_append(crc, &id.sequence.to_be_bytes()) >> 5) & 0xfff
+    (crc32c::crc32c_append(crc, &id.sequence.to_be_bytes()) >> 4) & 0xff
 }
 
 #[cfg(test)]
@@ -107,7 +108,7 @@ mod tests {
 
     #[test]
     fn keys_stay_as_they_are() {
-        assert_eq!(data(id(1, 0)), "data/265/0000000001-000000000000");
+        assert_eq!(data(id(1, 0)), "data/ca/0000000001-000000000000");
         assert_eq!(log_entry(42), "meta/log/00000000000000000042");
         let file = checkpoint_file(u64::MAX, "0001");
         assert_eq!(file, "meta/checkpoint/18446744073709551615/0001");
@@ -117,24 +118,24 @@ mod tests {
 
     #[test]
     fn consecutive_objects_are_spread_evenly() {
-        let spreads: BTreeSet<u32> = (0..4_096).map(|sequence| spread(id(3, sequence))).collect();
-        assert_eq!(spreads.len(), 4_096);
-        let spreads: BTreeSet<u32> = (4_096..8_192).map(|writer| spread(id(writer, 0))).collect();
-        assert_eq!(spreads.len(), 4_096);
+        let spreads: BTreeSet<u32> = (0..256).map(|sequence| spread(id(3, sequence))).collect();
+        assert_eq!(spreads.len(), 256);
+        let spreads: BTreeSet<u32> = (256..512).map(|writer| spread(id(writer, 0))).collect();
+        assert_eq!(spreads.len(), 256);
     }
 
     #[test]
     fn other_keys_are_not_data_objects() {
         let good = data(id(12, 34));
         assert_eq!(parse_data(&good), Some(id(12, 34)));
-        let spread = &good[5..8];
+        let spread = &good[5..7];
         for key in [
             format!("data/{spread}/12-34"),
             format!("data/{spread}/+000000012-000000000034"),
             format!("data/{spread}/0000000012-000000000034/x"),
             format!("data/{spread}/0000000012"),
             format!("x{good}"),
-            good.replace(spread, if spread == "000" { "001" } else { "000" }),
+            good.replace(spread, if spread == "00" { "01" } else { "00" }),
             "meta/cluster".to_owned(),
             "data".to_owned(),
             String::new(),

@@ -183,7 +183,7 @@ fn version_1_is_read_for_ever() {
             created_ms: BASE
         }
     );
-    assert_eq!(path::data(id), "data/fee/0000000003-1099511627776");
+    assert_eq!(path::data(id), "data/dd/0000000003-1099511627776");
     let [long, both] = parsed.index.runs[..] else {
         panic!("{parsed:?}")
     };
