@@ -17,15 +17,12 @@ pub(super) const API: Api = Api {
     handler: Handler::InTurn(|call| async move { handle(&call) }.boxed()),
 };
 
-/// The type of every group here; the types of KIP-848 and KIP-932 are not served.
-const CLASSIC: &str = "classic";
-
 fn handle(call: &Call) -> Answer {
     let body: ListGroupsRequest = call.request.decode()?;
     let version = call.request.version();
     let listed = call.broker.groups().list().into_iter();
     let groups = listed
-        .filter(|group| is_wanted(&body, &group.state.to_string()))
+        .filter(|group| is_wanted(&body, group))
         .map(|group| describe(group, version))
         .collect();
     call.request
@@ -34,11 +31,12 @@ fn handle(call: &Call) -> Answer {
 
 /// Whether the filters let a group through; an empty filter lets everything through, and case is
 /// ignored.
-fn is_wanted(body: &ListGroupsRequest, state: &str) -> bool {
+fn is_wanted(body: &ListGroupsRequest, group: &Listed) -> bool {
     let passes = |filter: &[StrBytes], value: &str| {
         filter.is_empty() || filter.iter().any(|f| f.eq_ignore_ascii_case(value))
     };
-    passes(&body.states_filter, state) && passes(&body.types_filter, CLASSIC)
+    passes(&body.states_filter, &group.state.to_string())
+        && passes(&body.types_filter, &group.group_type.to_string())
 }
 
 fn describe(group: Listed, version: i16) -> ListedGroup {
@@ -51,7 +49,7 @@ fn describe(group: Listed, version: i16) -> ListedGroup {
     };
     match version {
         0..=4 => listed,
-        _ => listed.with_group_type(StrBytes::from_static_str(CLASSIC)),
+        _ => listed.with_group_type(StrBytes::from_string(group.group_type.to_string())),
     }
 }
 
@@ -60,7 +58,17 @@ mod tests {
     use kafka_protocol::protocol::Encodable;
 
     use super::*;
+    use crate::group::GroupType;
     use crate::group::machine::GroupState;
+
+    fn group(state: GroupState) -> Listed {
+        Listed {
+            group: "g".into(),
+            group_type: GroupType::Classic,
+            state,
+            protocol_type: "consumer".into(),
+        }
+    }
 
     #[test]
     fn filters_name_states_and_types_in_any_case() {
@@ -75,7 +83,7 @@ mod tests {
             let body = ListGroupsRequest::default()
                 .with_states_filter(words(states))
                 .with_types_filter(words(types));
-            is_wanted(&body, "PreparingRebalance")
+            is_wanted(&body, &group(GroupState::PreparingRebalance))
         };
         assert!(list(&[], &[]));
         assert!(list(&["Stable", "preparingrebalance"], &["Classic"]));
@@ -86,12 +94,8 @@ mod tests {
     #[test]
     fn every_answer_can_be_written_in_every_version() {
         for version in API.versions {
-            let group = Listed {
-                group: "g".into(),
-                state: GroupState::Stable,
-                protocol_type: "consumer".into(),
-            };
-            let body = ListGroupsResponse::default().with_groups(vec![describe(group, version)]);
+            let listed = describe(group(GroupState::Stable), version);
+            let body = ListGroupsResponse::default().with_groups(vec![listed]);
             body.encode(&mut bytes::BytesMut::new(), version).unwrap();
         }
     }

@@ -35,8 +35,8 @@ pub(super) enum Ask {
         Vec<(String, BTreeSet<TopicPartition>)>,
         Reply<Result<Deletion, GroupError>>,
     ),
-    /// Describe the group; none if there is nothing to be described.
-    Describe(Reply<Option<GroupView>>),
+    /// Describe the group, as one of the classic type.
+    Describe(Reply<Result<GroupView, GroupError>>),
     Delete(Reply<Result<(), GroupError>>),
 }
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use control_plane::state::SaveGroup;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
@@ -14,13 +13,15 @@ use tokio::time::timeout;
 
 use super::ask::{Ask, Deletion, Reply};
 use super::held::Held;
+use super::kind::{Answer, Machine, Output, Summary};
 use super::lease::{self, Leased};
 use super::machine::{
-    ClassicGroup, Effect, Event, GroupError, GroupState, JoinRefused, Joined, LeftMember,
-    SaveFailure, SaveId, SavedGroup, Synced, Ticket,
+    Event, GroupError, GroupState, JoinRefused, Joined, LeftMember, SaveFailure, SaveId, Synced,
+    Ticket,
 };
-use super::registry::{Shared, Summary};
-use super::{metrics, offsets};
+use super::records::Change;
+use super::registry::Shared;
+use super::{metrics, offsets, save};
 
 /// Why the task does not serve the group any longer.
 enum End {
@@ -80,6 +81,22 @@ enum Waiter {
     Leave(Reply<Result<Vec<LeftMember>, GroupError>>),
 }
 
+impl Waiter {
+    fn answer(self, answer: Answer) {
+        match (self, answer) {
+            (Waiter::Join(reply), Answer::Join(answer)) => drop(reply.send(answer)),
+            (Waiter::Sync(reply), Answer::Sync(answer)) => drop(reply.send(answer)),
+            (Waiter::Heartbeat(reply), Answer::Heartbeat(answer)) => drop(reply.send(answer)),
+            (Waiter::Leave(reply), Answer::Leave(answer)) => drop(reply.send(answer)),
+            // Dropped, the waiter looks for the coordinator again.
+            (
+                Waiter::Join(_) | Waiter::Sync(_) | Waiter::Heartbeat(_) | Waiter::Leave(_),
+                answer,
+            ) => tracing::error!(?answer, "an answer to another request than was made"),
+        }
+    }
+}
+
 type Save = BoxFuture<'static, (SaveId, Result<(), SaveFailure>)>;
 
 struct Coordinator<'a> {
@@ -87,7 +104,7 @@ struct Coordinator<'a> {
     group: &'a str,
     summary: &'a Mutex<Summary>,
     epoch: u64,
-    machine: ClassicGroup,
+    machine: Machine,
     /// What the members take of [`GroupOptions::members_bytes_max`](super::GroupOptions).
     members: Held<'a>,
     waiters: HashMap<Ticket, Waiter>,
@@ -182,8 +199,8 @@ impl<'a> Coordinator<'a> {
 
     async fn step(&mut self, event: Event) {
         let now = self.shared.clock.monotonic();
-        for effect in self.machine.step(now, event) {
-            self.perform(effect).await;
+        for output in self.machine.step(now, event) {
+            self.perform(output).await;
         }
     }
 
@@ -231,7 +248,10 @@ impl<'a> Coordinator<'a> {
                 let _ = reply.send(self.delete_offsets(topics).await);
             }
             Ask::Describe(reply) => {
-                let _ = reply.send(self.exists().then(|| self.machine.describe()));
+                let _ = reply.send(match self.exists() {
+                    true => self.machine.describe(),
+                    false => Err(GroupError::GroupIdNotFound),
+                });
             }
             Ask::Delete(_) => {}
         }
@@ -244,45 +264,26 @@ impl<'a> Coordinator<'a> {
         ticket
     }
 
-    async fn perform(&mut self, effect: Effect) {
-        match effect {
-            Effect::RespondJoin(ticket, answer) => {
-                if let Some(Waiter::Join(reply)) = self.waiters.remove(&ticket) {
-                    let _ = reply.send(answer);
+    async fn perform(&mut self, output: Output) {
+        match output {
+            Output::Respond(ticket, answer) => {
+                if let Some(waiter) = self.waiters.remove(&ticket) {
+                    waiter.answer(answer);
                 }
             }
-            Effect::RespondSync(ticket, answer) => {
-                if let Some(Waiter::Sync(reply)) = self.waiters.remove(&ticket) {
-                    let _ = reply.send(answer);
-                }
-            }
-            Effect::RespondHeartbeat(ticket, answer) => {
-                if let Some(Waiter::Heartbeat(reply)) = self.waiters.remove(&ticket) {
-                    let _ = reply.send(answer);
-                }
-            }
-            Effect::RespondLeave(ticket, answer) => {
-                if let Some(Waiter::Leave(reply)) = self.waiters.remove(&ticket) {
-                    let _ = reply.send(answer);
-                }
-            }
-            Effect::Save(id, saved) => self.save(id, &saved).await,
-            Effect::Note(note) => metrics::note(self.group, &note),
+            Output::Save(id, change) => self.save(id, change).await,
+            Output::Note(note) => metrics::note(self.group, &note),
         }
     }
 
     /// Fixes the place of a save in the order, and has its outcome reported.
-    async fn save(&mut self, id: SaveId, saved: &SavedGroup) {
+    async fn save(&mut self, id: SaveId, change: Change) {
         let patience = self.shared.options.save_timeout;
-        let command = SaveGroup {
-            group: self.group.to_owned(),
-            epoch: self.epoch,
-            saved: lease::encode(saved),
-        };
-        let enqueued = timeout(patience, offsets::write(&self.shared.session, command)).await;
+        let save = save::save(&self.shared.session, self.group, self.epoch, change);
+        let enqueued = timeout(patience, save).await;
         let save = async move {
             let outcome = match enqueued {
-                Ok(Ok(write)) => timeout(patience, write).await,
+                Ok(Ok(writes)) => timeout(patience, offsets::settled(writes)).await,
                 Ok(Err(error)) => Ok(Err(error)),
                 Err(elapsed) => Err(elapsed),
             };
@@ -339,21 +340,12 @@ impl<'a> Coordinator<'a> {
             };
             self.shared.session.replica().read(group)
         };
-        self.has_lived() || has_offsets()
-    }
-
-    fn has_lived(&self) -> bool {
-        self.machine.generation() > 0 || self.machine.members_len() > 0
+        self.machine.has_lived() || has_offsets()
     }
 
     /// Shows the group to who lists groups.
     fn summarize(&self) {
-        let mut summary = self.summary.lock();
-        summary.state = self.machine.state();
-        summary.has_lived = self.has_lived();
-        if summary.protocol_type.as_deref() != self.machine.protocol_type() {
-            summary.protocol_type = self.machine.protocol_type().map(str::to_owned);
-        }
+        self.summary.lock().update(&self.machine);
     }
 }
 
@@ -361,6 +353,7 @@ impl<'a> Coordinator<'a> {
 fn judge(outcome: Result<(), GroupError>) -> Result<(), SaveFailure> {
     outcome.map_err(|error| match error {
         GroupError::UnknownServerError => SaveFailure::TooLarge,
+        GroupError::CoordinatorNotAvailable => SaveFailure::Unknown,
         _ => SaveFailure::Fenced,
     })
 }

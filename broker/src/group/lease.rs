@@ -2,43 +2,35 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use control_plane::replica::{Session, SubmitError};
 use control_plane::state::{AcquireGroup, DeleteGroup};
 
-use super::machine::{ClassicGroup, GroupError, Limits, SavedGroup};
-
-/// The first byte of a saved generation: its format. What follows is a [`SavedGroup`] in postcard.
-const FORMAT: u8 = 1;
+use super::kind::Machine;
+use super::machine::{GroupError, Limits};
 
 /// A group that this process coordinates.
 pub(super) struct Leased {
     /// To be carried in every change of the group.
     pub epoch: u64,
     /// The group as it was left.
-    pub machine: ClassicGroup,
+    pub machine: Machine,
 }
 
 /// Takes the lease of a group, unless somebody alive has it, and restores the group.
 ///
 /// The state here holds every change made under earlier leases once the acquisition is applied here.
-/// If this process holds the lease already, only it has changed the group since.
 pub(super) async fn acquire(
     session: &Session,
     group: &str,
     limits: Limits,
     now: impl Fn() -> Duration,
 ) -> Result<Leased, GroupError> {
-    let held = session.replica().read(|s| s.coordinator(group));
-    let lease = match held {
-        Some(lease) => lease,
-        None => {
-            let acquire = AcquireGroup {
-                group: group.to_owned(),
-            };
-            session.submit(acquire).await.map_err(error_of)?
-        }
+    // SUBTLE: asked for even if this process has it already. A task before this one may have given
+    // up a save whose outcome it did not learn; this is behind it.
+    let acquire = AcquireGroup {
+        group: group.to_owned(),
     };
+    let lease = session.submit(acquire).await.map_err(error_of)?;
     if lease.agent != session.epoch() {
         return Err(GroupError::NotCoordinator);
     }
@@ -46,21 +38,9 @@ pub(super) async fn acquire(
         .replica()
         .read(|s| s.group(group).map(|g| g.saved.clone()))
         .unwrap_or_default();
-    let machine = match decode(&saved) {
-        Some(saved) => ClassicGroup::restore(limits, saved, now()),
-        None => {
-            if !saved.is_empty() {
-                tracing::error!(
-                    group,
-                    "a saved group cannot be read: it begins anew, its offsets stay"
-                );
-            }
-            ClassicGroup::new(limits)
-        }
-    };
     Ok(Leased {
         epoch: lease.epoch,
-        machine,
+        machine: Machine::restore(group, limits, saved, now()),
     })
 }
 
@@ -99,21 +79,6 @@ pub(super) async fn delete(session: &Session, group: &str, epoch: u64) -> Result
     };
     let outcome = session.submit(delete).await.map_err(error_of)?;
     outcome.map_err(|_| GroupError::NotCoordinator)
-}
-
-/// A generation as bytes.
-pub(super) fn encode(saved: &SavedGroup) -> Bytes {
-    let mut bytes = vec![FORMAT];
-    bytes.extend(postcard::to_stdvec(saved).unwrap_or_default());
-    bytes.into()
-}
-
-/// A generation from bytes; none if there is none or it is not of this format.
-pub(super) fn decode(saved: &[u8]) -> Option<SavedGroup> {
-    let (format, rest) = saved.split_first()?;
-    (*format == FORMAT)
-        .then(|| postcard::from_bytes(rest).ok())
-        .flatten()
 }
 
 /// What a client is told when the metadata log gave no answer.

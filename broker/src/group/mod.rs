@@ -15,18 +15,23 @@
 mod ask;
 mod coordinator;
 mod held;
+mod kind;
 mod lease;
 pub mod machine;
 mod metrics;
 mod offsets;
 mod options;
 mod placement;
+mod records;
 mod registry;
+mod save;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use ask::Committer;
+#[cfg(test)]
+pub(crate) use kind::GroupType;
 pub use options::GroupOptions;
 pub(crate) use placement::coordinator_node;
 pub(crate) use registry::{Groups, Listed};

@@ -64,7 +64,10 @@ where
     let outcome = session.enqueue(command).await.map_err(error_of)?;
     let outcome = async move {
         let outcome = outcome.await.map_err(error_of)?;
-        outcome.map_err(|GroupRejection::NotCoordinator| GroupError::NotCoordinator)
+        outcome.map_err(|rejection| match rejection {
+            GroupRejection::NotCoordinator => GroupError::NotCoordinator,
+            GroupRejection::PartMissing => GroupError::CoordinatorNotAvailable,
+        })
     };
     Ok(outcome.boxed())
 }

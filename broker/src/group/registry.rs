@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::ask::{Ask, Committer, Reply};
 use super::coordinator;
 use super::held::Held;
-use super::lease;
+use super::kind::{GroupType, Summary};
 use super::machine::{
     GroupError, GroupState, GroupView, HeartbeatRequest, JoinRefused, JoinRequest, Joined,
     LeaveRequest, LeftMember, SyncRequest, Synced,
@@ -56,20 +56,13 @@ struct Running {
     summary: Arc<Mutex<Summary>>,
 }
 
-/// What is listed of a group.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Summary {
-    pub(super) state: GroupState,
-    pub(super) protocol_type: Option<String>,
-    /// It has or had members.
-    pub(super) has_lived: bool,
-}
-
 /// A group as ListGroups shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Listed {
     /// Its id.
     pub group: String,
+    /// Its type.
+    pub group_type: GroupType,
     /// Its state.
     pub state: GroupState,
     /// Its protocol type; empty for a group that only ever committed offsets.
@@ -228,8 +221,7 @@ impl Groups {
         if !self.is_known(group) {
             return Err(GroupError::GroupIdNotFound);
         }
-        let view = self.ask(group, Ask::Describe).await?;
-        view.ok_or(GroupError::GroupIdNotFound)
+        self.ask(group, Ask::Describe).await?
     }
 
     /// Makes sure that what this replica knows of the groups' offsets is current.
@@ -254,13 +246,16 @@ impl Groups {
     /// The groups that this agent coordinates, or is the one to begin to.
     pub(crate) fn list(&self) -> Vec<Listed> {
         let own = self.0.session.node_id();
-        let saved: Vec<(String, bytes::Bytes, bool)> = self.0.session.replica().read(|state| {
+        let saved: Vec<(String, Summary, bool)> = self.0.session.replica().read(|state| {
             let nodes = topology::nodes(state);
             let is_here =
                 |id: &str| coordinator_node(state, &nodes, id).is_some_and(|n| n.id == own);
             let here = state.groups().filter(|(id, _)| is_here(id));
-            here.map(|(id, g)| (id.to_owned(), g.saved.clone(), !g.offsets.is_empty()))
-                .collect()
+            let saved = here.map(|(id, group)| {
+                let summary = Summary::of_saved(&group.saved);
+                (id.to_owned(), summary, !group.offsets.is_empty())
+            });
+            saved.collect()
         });
         let running: HashMap<String, Summary> = {
             let running = self.0.running.lock();
@@ -268,12 +263,10 @@ impl Groups {
             running.iter().map(summary).collect()
         };
         let listed = saved.into_iter().filter_map(|(group, saved, has_offsets)| {
-            let summary = match running.get(&group) {
-                Some(summary) => summary.clone(),
-                None => Summary::of_saved(&saved),
-            };
+            let summary = running.get(&group).cloned().unwrap_or(saved);
             (summary.has_lived || has_offsets).then(|| Listed {
                 group,
+                group_type: summary.group_type,
                 state: summary.state,
                 protocol_type: summary.protocol_type.unwrap_or_default(),
             })
@@ -370,33 +363,5 @@ impl Shared {
         running.remove(group);
         metrics::groups(running.len());
         true
-    }
-}
-
-impl Default for Summary {
-    /// Of a group that is not restored yet.
-    fn default() -> Self {
-        Self {
-            state: GroupState::Empty,
-            protocol_type: None,
-            has_lived: false,
-        }
-    }
-}
-
-impl Summary {
-    /// Of a group that was saved so and that no task serves: it would be restored so.
-    fn of_saved(saved: &[u8]) -> Self {
-        let Some(saved) = lease::decode(saved) else {
-            return Self::default();
-        };
-        Self {
-            state: match saved.members.is_empty() {
-                true => GroupState::Empty,
-                false => GroupState::Stable,
-            },
-            protocol_type: saved.protocol_type,
-            has_lived: true,
-        }
     }
 }

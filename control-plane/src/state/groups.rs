@@ -2,8 +2,11 @@
 //!
 //! Members' liveness and parked requests live in the coordinator's memory; what is here survives it. Every change is
 //! fenced by the coordinator's epoch, so of two agents that both believe they coordinate a group, one can save (I7).
+//!
+//! What a coordinator saves are named records whose meaning is its own. A save changes some of them, all or none:
+//! one that is too large for a command comes in parts, which have no effect until the last of them is applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use object_format::{AgentEpoch, TopicPartition};
@@ -18,10 +21,20 @@ pub struct Group {
     pub coordinator: AgentEpoch,
     /// Raised whenever the coordinator changes.
     pub epoch: u64,
-    /// The generation as its coordinator's machine saved it; empty if there never was one.
-    pub saved: Bytes,
+    /// Records by name, as its coordinator's machine saved them; empty if it never did.
+    pub saved: BTreeMap<String, Bytes>,
+    /// A save whose last part has not come yet.
+    staged: StagedSave,
     /// Committed offsets.
     pub offsets: BTreeMap<TopicPartition, CommittedOffset>,
+}
+
+/// The parts of a save that have come.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct StagedSave {
+    parts: u32,
+    puts: BTreeMap<String, Bytes>,
+    removed: BTreeSet<String>,
 }
 
 /// An offset a group committed.
@@ -52,6 +65,9 @@ pub enum GroupRejection {
     /// Somebody else coordinates the group, or did since.
     #[error("this agent does not coordinate the group any more")]
     NotCoordinator,
+    /// A part of a save does not follow the one before it.
+    #[error("a part of this save is missing")]
+    PartMissing,
 }
 
 /// Asks to coordinate a group. Granted if nobody alive does.
@@ -72,6 +88,7 @@ impl AcquireGroup {
         if group.coordinator != by.writer && !state.agents.contains_key(&group.coordinator) {
             group.coordinator = by.writer;
             group.epoch += 1;
+            group.staged = StagedSave::default();
         }
         Coordinator {
             agent: group.coordinator,
@@ -80,15 +97,21 @@ impl AcquireGroup {
     }
 }
 
-/// Saves a generation.
+/// Changes the records of a group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SaveGroup {
     /// Group id.
     pub group: String,
     /// The coordinator's epoch.
     pub epoch: u64,
-    /// Replaces what was saved.
-    pub saved: Bytes,
+    /// Which part of the save this is, counted from 0. The first forgets parts of a save that was not finished.
+    pub part: u32,
+    /// Whether all parts are there with this one, so that the save takes effect.
+    pub is_last: bool,
+    /// Records to be written, by name.
+    pub puts: Vec<(String, Bytes)>,
+    /// Records to be forgotten; one that is also written is written.
+    pub removed: Vec<String>,
 }
 
 /// Commits offsets.
@@ -142,7 +165,23 @@ impl SaveGroup {
         by: Context,
         _: &mut Vec<TopicPartition>,
     ) -> Result<(), GroupRejection> {
-        state.coordinated(&self.group, self.epoch, by)?.saved = self.saved;
+        let group = state.coordinated(&self.group, self.epoch, by)?;
+        if self.part == 0 {
+            group.staged = StagedSave::default();
+        }
+        if self.part != group.staged.parts {
+            return Err(GroupRejection::PartMissing);
+        }
+        group.staged.parts += 1;
+        group.staged.puts.extend(self.puts);
+        group.staged.removed.extend(self.removed);
+        if self.is_last {
+            let staged = std::mem::take(&mut group.staged);
+            for name in &staged.removed {
+                group.saved.remove(name);
+            }
+            group.saved.extend(staged.puts);
+        }
         Ok(())
     }
 }

@@ -11,7 +11,7 @@
 //! | `partitions` | topic, partition | ends, extents, producers | CommitObject, DeleteRecords |
 //! | `objects` | object id | size, extents that name it | CommitObject, DeleteTopic, DeleteRecords |
 //! | `garbage` | object id | since when nothing names it | the same, ForgetObjects |
-//! | `groups` | group id | coordinator, saved generation, offsets | AcquireGroup, SaveGroup, CommitOffsets |
+//! | `groups` | group id | coordinator, saved records, offsets | AcquireGroup, SaveGroup, CommitOffsets |
 //! | `leases` | name | holder, epoch | AcquireLease, ReleaseLease |
 
 mod agents;
@@ -75,6 +75,7 @@ pub struct State {
     pub(crate) producer_id_next: i64,
     pub(crate) topics: BTreeMap<TopicId, Topic>,
     pub(crate) topic_names: BTreeMap<String, TopicId>,
+    pub(crate) topics_epoch: u64,
     pub(crate) broker_configs: BTreeMap<String, String>,
     pub(crate) partitions: BTreeMap<TopicPartition, Partition>,
     pub(crate) objects: BTreeMap<ObjectId, ObjectState>,

@@ -333,7 +333,10 @@ fn only_the_coordinator_of_the_newest_epoch_saves() {
     let save = |epoch| SaveGroup {
         group: group(),
         epoch,
-        saved: Bytes::from_static(b"s"),
+        part: 0,
+        is_last: true,
+        puts: vec![("r".to_owned(), Bytes::from_static(b"s"))],
+        removed: vec![],
     };
     assert_eq!(
         driver.submit(b, save(held.epoch)),
@@ -355,10 +358,40 @@ fn only_the_coordinator_of_the_newest_epoch_saves() {
         Err(GroupRejection::NotCoordinator)
     );
     assert_eq!(
-        &driver.state.group("g").unwrap().saved[..],
+        &driver.state.group("g").unwrap().saved["r"][..],
         b"s",
         "what was saved survives"
     );
+}
+
+#[test]
+fn a_save_in_parts_has_an_effect_once_its_last_part_is_there() {
+    let (mut driver, a) = Driver::with_topic();
+    let group = || "g".to_owned();
+    let epoch = driver.submit(a, AcquireGroup { group: group() }).epoch;
+    let part = |part, is_last, put: &str, removed: &[&str]| SaveGroup {
+        group: group(),
+        epoch,
+        part,
+        is_last,
+        puts: vec![(put.to_owned(), Bytes::from_static(b"x"))],
+        removed: removed.iter().map(|&name| name.to_owned()).collect(),
+    };
+    let names = |driver: &Driver| {
+        let saved = &driver.state.group("g").unwrap().saved;
+        saved.keys().cloned().collect::<Vec<_>>().concat()
+    };
+    assert_eq!(driver.submit(a, part(0, true, "a", &[])), Ok(()));
+    assert_eq!(driver.submit(a, part(0, false, "b", &["a"])), Ok(()));
+    assert_eq!(names(&driver), "a");
+    assert_eq!(driver.submit(a, part(1, true, "c", &[])), Ok(()));
+    assert_eq!(names(&driver), "bc");
+    // One that is never finished leaves nothing.
+    assert_eq!(driver.submit(a, part(0, false, "d", &["b"])), Ok(()));
+    assert_eq!(driver.submit(a, part(0, true, "e", &[])), Ok(()));
+    let missing = driver.submit(a, part(1, true, "f", &[]));
+    assert_eq!(missing, Err(GroupRejection::PartMissing));
+    assert_eq!(names(&driver), "bce");
 }
 
 #[test]

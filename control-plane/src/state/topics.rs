@@ -88,6 +88,7 @@ impl CreateTopic {
         if self.partitions == 0 || self.partitions > PARTITIONS_MAX {
             return Err(TopicRejection::BadPartitionCount(0));
         }
+        state.topics_epoch += 1;
         state.add_partitions(self.id, 0..self.partitions);
         state.topic_names.insert(self.name.clone(), self.id);
         let Self {
@@ -127,6 +128,7 @@ impl DeleteTopic {
             .topics
             .remove(&self.id)
             .ok_or(TopicRejection::Unknown)?;
+        state.topics_epoch += 1;
         state.topic_names.remove(&topic.name);
         for partition in 0..topic.partitions {
             let key = TopicPartition {
@@ -171,6 +173,7 @@ impl CreatePartitions {
             return Err(TopicRejection::BadPartitionCount(before));
         }
         topic.partitions = self.total;
+        state.topics_epoch += 1;
         state.add_partitions(self.id, before..self.total);
         Ok(())
     }
@@ -238,6 +241,11 @@ impl State {
         self.topic_names
             .values()
             .filter_map(|&id| Some((id, self.topics.get(&id)?)))
+    }
+
+    /// Raised whenever a topic is created, deleted or grown.
+    pub fn topics_epoch(&self) -> u64 {
+        self.topics_epoch
     }
 
     /// Cluster-wide dynamic broker configs.

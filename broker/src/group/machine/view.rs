@@ -103,6 +103,11 @@ impl ClassicGroup {
         at_rest && self.roster.pending_join_len() == 0 && self.saves.is_empty()
     }
 
+    /// Whether no save is under way.
+    pub fn is_saved(&self) -> bool {
+        self.saves.is_empty()
+    }
+
     /// The group as DescribeGroups shows it.
     pub fn describe(&self) -> GroupView {
         let stable = self.phase == Phase::Stable;

@@ -102,7 +102,7 @@ async fn of_two_coordinators_exactly_one_can_save_a_generation() {
         .session
         .replica()
         .read(|s| s.group("g").map(|g| g.saved.clone()));
-    let saved = crate::group::lease::decode(&saved.unwrap()).unwrap();
+    let saved = crate::group::records::classic(&saved.unwrap()).unwrap();
     assert_eq!(saved.leader.as_deref(), Some("n"));
     assert_eq!(b.heartbeat("g", "n", at_b.generation).await, Ok(()));
 }
