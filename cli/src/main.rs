@@ -35,6 +35,8 @@ enum Command {
     Consume(tools::consume::Args),
     /// Measure a broker, and verify that it keeps its promises.
     Bench(Box<tools::bench::Args>),
+    /// Measure a broker as the coordinator of consumer groups.
+    BenchGroups(tools::bench_groups::Args),
 }
 
 /// Why a process does not run.
@@ -50,6 +52,7 @@ async fn main() -> ExitCode {
         Command::Produce(args) => tools::produce::run(args).await,
         Command::Consume(args) => tools::consume::run(args).await,
         Command::Bench(args) => tools::bench::run(*args).await,
+        Command::BenchGroups(args) => tools::bench_groups::run(args).await,
     };
     match done {
         Err(error) if !error.is_broken_pipe() => {

@@ -2,6 +2,7 @@
 //! broker.
 
 pub mod bench;
+pub mod bench_groups;
 pub mod consume;
 mod partitioner;
 pub mod produce;

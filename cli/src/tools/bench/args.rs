@@ -138,7 +138,8 @@ fn rate(text: &str) -> std::result::Result<Rate, String> {
     }
 }
 
-fn duration(text: &str) -> std::result::Result<Duration, String> {
+/// Parses a time: a number with an optional ms, s, m or h.
+pub fn duration(text: &str) -> std::result::Result<Duration, String> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());

@@ -8,15 +8,16 @@ mod chain;
 mod cost;
 mod live;
 mod phase;
-mod probe;
+pub(super) mod probe;
 mod ranges;
 mod reader;
 mod report;
-mod stats;
+pub(super) mod stats;
 mod template;
 mod writer;
 
 pub use args::Args;
+pub(super) use args::duration;
 
 use std::path::Path;
 

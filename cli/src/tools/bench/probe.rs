@@ -82,6 +82,16 @@ fn cpu_seconds(pid: u32) -> Result<f64, String> {
     parse_stat(&stat).ok_or_else(|| "/proc/PID/stat does not parse".to_owned())
 }
 
+/// Resident memory of a process, in bytes.
+pub fn resident_bytes(pid: u32) -> Result<u64, String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let status = status.map_err(|error| format!("memory of process {pid}: {error}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.map(|kib| kib << 10)
+        .ok_or_else(|| format!("memory of process {pid}: /proc/{pid}/status does not parse"))
+}
+
 /// Fields 14 and 15 of /proc/PID/stat; the command's name before them may hold anything.
 fn parse_stat(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
@@ -139,6 +149,7 @@ mod tests {
         assert_eq!(parse_stat(stat), Some(3.0));
         assert_eq!(parse_stat("42 (a) S 1"), None);
         assert!(cpu_seconds(std::process::id()).is_ok());
+        assert!(resident_bytes(std::process::id()).is_ok_and(|bytes| bytes > 1 << 20));
     }
 
     #[test]
