@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use control_plane::log::ReadError;
 use control_plane::replica::SubmitError;
-use control_plane::state::TopicRejection;
+use control_plane::state::{State, TopicRejection};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
+use crate::config::in_force::BrokerLayers;
 use crate::config::value::ConfigError;
 
 /// Most partitions that one request may create, as in Kafka.
 pub(super) const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
+
+/// Most partitions that one request may name of those that are not about data.
+const NAMED_PARTITIONS_MAX: usize = 100_000;
 
 /// Why something is not done.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +55,14 @@ impl Rejection {
     /// For the response's `error_message`.
     pub fn told(&self) -> Option<StrBytes> {
         Some(StrBytes::from_string(self.message.clone()))
+    }
+}
+
+/// The response's `error_code` and `error_message`.
+pub(super) fn told(done: &Result<(), Rejection>) -> (i16, Option<StrBytes>) {
+    match done {
+        Ok(()) => (0, None),
+        Err(why) => (why.code(), why.told()),
     }
 }
 
@@ -96,6 +108,9 @@ impl From<ConfigError> for Rejection {
         use ResponseError as E;
         let code = match error {
             ConfigError::Unknown(_)
+            | ConfigError::UnknownOfGroup(_)
+            | ConfigError::OutOfBounds { .. }
+            | ConfigError::SettingNotAList { .. }
             | ConfigError::Invalid { .. }
             | ConfigError::TooLong
             | ConfigError::CompactionLag { .. }
@@ -112,6 +127,11 @@ impl From<ConfigError> for Rejection {
     }
 }
 
+/// What is set for this agent.
+pub(super) fn layers<'a>(broker: &'a Broker, state: &'a State) -> BrokerLayers<'a> {
+    BrokerLayers::new(state, broker.session().epoch(), &broker.config().resolved)
+}
+
 /// Waits until this agent knows everything that was in the log when it was asked.
 pub(super) async fn catch_up(broker: &Broker) -> Result<(), Rejection> {
     Ok(broker.replica().barrier().await?)
@@ -126,6 +146,14 @@ pub(super) async fn within<T>(
     tokio::time::timeout(timeout, work)
         .await
         .map_err(|_| Rejection::new(ResponseError::RequestTimedOut, "The request timed out."))
+}
+
+/// Refuses a request that names too many partitions, `counts` being how many of each topic.
+pub(super) fn check_named_partitions(counts: impl Iterator<Item = usize>) -> Result<(), Rejection> {
+    match counts.sum::<usize>() {
+        0..=NAMED_PARTITIONS_MAX => Ok(()),
+        _ => Err(Rejection::too_many_partitions()),
+    }
 }
 
 /// Longest topic name.
@@ -222,6 +250,15 @@ mod tests {
                 "the metadata would not take {name:?}"
             );
         }
+    }
+
+    #[test]
+    fn requests_may_not_name_partitions_without_end() {
+        assert_eq!(check_named_partitions([60_000, 40_000].into_iter()), Ok(()));
+        assert_eq!(
+            check_named_partitions([60_000, 40_001].into_iter()),
+            Err(Rejection::too_many_partitions())
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,11 +1,12 @@
-//! AlterConfigs (API key 33), versions 0 to 2: KIP-133. Replaces everything that a topic sets, or what is set for all
-//! brokers at run time.
+//! AlterConfigs (API key 33), versions 0 to 2: KIP-133. Replaces everything that a topic or a group sets, or what
+//! is set for one broker or all of them at run time.
 
 use futures::FutureExt;
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse, ApiKey};
 
+use super::admin::told;
 use super::config_resources::{Alteration, alter};
 use super::{Answer, Api, Call, Handler};
 use crate::config::alteration::Edit;
@@ -24,12 +25,8 @@ async fn handle(call: Call) -> Answer {
         let response = AlterConfigsResourceResponse::default()
             .with_resource_type(alteration.resource_type)
             .with_resource_name(alteration.resource_name);
-        match done {
-            Ok(()) => response.with_error_message(None),
-            Err(why) => response
-                .with_error_code(why.code())
-                .with_error_message(why.told()),
-        }
+        let (code, message) = told(&done);
+        response.with_error_code(code).with_error_message(message)
     });
     let response = AlterConfigsResponse::default().with_responses(responses.collect());
     call.request.respond(&response)

@@ -1,13 +1,12 @@
-//! What the config APIs are about: topics, and brokers, all of them or this one. How their configs are changed.
+//! What the config APIs are about: topics, groups, and brokers, all of them or this one. How their configs are changed.
 
-use control_plane::state::{AlterConfigs, ConfigResource, State};
-use kafka_protocol::error::ResponseError;
+use control_plane::state::{AlterConfigs, ConfigResource, Configs, State};
 use kafka_protocol::protocol::StrBytes;
-use object_format::TopicId;
 
-use super::admin::{Rejection, catch_up, check_topic_name, within};
+use super::admin::{Rejection, catch_up, check_topic_name, layers, within};
 use crate::broker::Broker;
-use crate::config::alteration::{Configs, Edit, difference};
+use crate::config::alteration::{Edit, Whose, difference};
+use crate::config::group_table::normalize_group;
 use crate::config::in_force::{BrokerLayers, normalize_dynamic};
 use crate::config::value::ConfigError;
 use crate::config::{normalize_topic, topic_key};
@@ -15,9 +14,11 @@ use crate::config::{normalize_topic, topic_key};
 /// How long a change may take; these requests have no timeout of their own.
 const TIMEOUT_MS: i32 = 30_000;
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const OTHERS: [(i8, &str); 3] = [(8, "BROKER_LOGGER"), (16, "CLIENT_METRICS"), (32, "GROUP")];
+pub(super) const TOPIC: i8 = 2;
+pub(super) const BROKER: i8 = 4;
+pub(super) const GROUP: i8 = 32;
+/// Kinds that have no configs here: this process's log is set up when it starts, and clients' telemetry is not taken.
+pub(super) const OTHERS: [(i8, &str); 2] = [(8, "BROKER_LOGGER"), (16, "CLIENT_METRICS")];
 
 /// Something that has configs.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,8 @@ pub(super) enum Resource {
     AllBrokers,
     /// One broker, by what should be its id.
     Broker(String),
+    /// A group, whether it exists or not.
+    Group(String),
 }
 
 /// A resource and what is to be done to its configs.
@@ -47,6 +50,7 @@ impl Resource {
             }
             BROKER if name.is_empty() => Ok(Self::AllBrokers),
             BROKER => Ok(Self::Broker(name.to_owned())),
+            GROUP => Ok(Self::Group(name.to_owned())),
             other => Err(match OTHERS.iter().find(|(code, _)| *code == other) {
                 Some((_, name)) => {
                     Rejection::invalid_request(format!("Unsupported resource type: {name}"))
@@ -57,18 +61,20 @@ impl Resource {
     }
 }
 
-/// Makes sure that `name` is this broker's id: nobody else knows its settings.
-pub(super) fn check_broker_id(name: &str, node_id: i32) -> Result<(), Rejection> {
-    let Ok(id) = name.parse::<i32>() else {
-        let message = format!("Broker id must be an integer, but it is: {name}");
-        return Err(Rejection::invalid_request(message));
+/// Makes sure that `name` is this broker's id: nobody else knows its settings. `what` and `or` are Kafka's words, which
+/// are not the same everywhere.
+fn check_broker_id(name: &str, node_id: i32, what: &str, or: &str) -> Result<(), Rejection> {
+    let message = match name.parse::<i32>() {
+        Ok(id) if id == node_id => return Ok(()),
+        Ok(id) => format!("Unexpected broker id, expected {node_id}{or}, but received {id}"),
+        Err(_) => format!("{what} id must be an integer, but it is: {name}"),
     };
-    if id == node_id {
-        return Ok(());
-    }
-    let message =
-        format!("Unexpected broker id, expected {node_id} or empty string, but received {id}");
     Err(Rejection::invalid_request(message))
+}
+
+/// Makes sure that a broker that is described is this one.
+pub(super) fn check_described_broker(name: &str, node_id: i32) -> Result<(), Rejection> {
+    check_broker_id(name, node_id, "Broker", " or empty string")
 }
 
 /// Makes changes of configs, each resource by itself and all or nothing; or only checks them.
@@ -127,46 +133,42 @@ fn plan(
         ));
     }
     let resource = Resource::parse(alteration.resource_type, &alteration.resource_name)?;
-    let settings = &broker.config().resolved;
-    let layers = BrokerLayers {
-        dynamic: state.broker_configs(),
-        settings,
-    };
-    match resource {
+    let layers = layers(broker, state);
+    let edit = &alteration.edit;
+    let (resource, changes) = match resource {
         Resource::Topic(name) => {
             let known = state.topic_named(&name);
             let none = Configs::new();
             let current = known.map_or(&none, |(_, topic)| &topic.configs);
-            let changes = plan_topic(current, &layers, alteration)?;
+            let changes = plan_topic(current, &layers, edit)?;
             // As in Kafka, what is wrong with the configs is told even if there is no such topic.
             let (id, _) = known.ok_or_else(|| Rejection::unknown_topic(&name))?;
-            Ok(of_topic(id, changes))
+            (ConfigResource::Topic(id), changes)
         }
         Resource::AllBrokers => {
-            let in_force = |name: &str| {
-                let entries = layers.of_broker(broker.session().node_id()).into_iter();
-                let value = entries
-                    .filter(|entry| entry.name == name)
-                    .find_map(|e| e.value);
-                value.unwrap_or_default()
-            };
-            let current = state.broker_configs();
-            let next = normalize_dynamic(&alteration.edit.next(current, in_force)?)?;
-            let changes = difference(current, &next);
-            Ok(AlterConfigs {
-                resource: ConfigResource::Brokers,
-                changes,
-            })
+            let changes = plan_brokers(layers.dynamic.all, &layers, edit)?;
+            (ConfigResource::Brokers, changes)
         }
         Resource::Broker(name) => {
-            check_broker_id(&name, broker.session().node_id())?;
-            Err(Rejection::new(
-                ResponseError::InvalidRequest,
-                "Configs of a single broker cannot be changed at run time; \
-                 change those of all brokers (the empty broker id)",
-            ))
+            check_broker_id(&name, broker.session().node_id(), "Node", "")?;
+            let changes = plan_brokers(layers.dynamic.own, &layers, edit)?;
+            let agent = state.agent(broker.session().epoch());
+            let id = agent.map(|agent| agent.registration.agent_id.clone());
+            (ConfigResource::Agent(id.unwrap_or_default()), changes)
         }
-    }
+        Resource::Group(name) if name.is_empty() => {
+            return Err(Rejection::invalid_request(
+                "Default group resources are not allowed.",
+            ));
+        }
+        Resource::Group(name) => {
+            let current = state.group_configs(&name);
+            let next = edit.next(Whose::Group, current, |_| String::new())?;
+            let next = normalize_group(&next, layers.settings)?;
+            (ConfigResource::Group(name), difference(current, &next))
+        }
+    };
+    Ok(AlterConfigs { resource, changes })
 }
 
 type Changes = Vec<(String, Option<String>)>;
@@ -174,25 +176,30 @@ type Changes = Vec<(String, Option<String>)>;
 fn plan_topic(
     current: &Configs,
     layers: &BrokerLayers<'_>,
-    alteration: &Alteration,
+    edit: &Edit,
 ) -> Result<Changes, ConfigError> {
     let in_force = |name: &str| match topic_key(name) {
         Some(key) => layers.topic_value(key, current),
         None => String::new(),
     };
-    let next = normalize_topic(&alteration.edit.next(current, in_force)?)?;
+    let next = normalize_topic(&edit.next(Whose::Topic, current, in_force)?)?;
     Ok(difference(current, &next))
 }
 
-fn of_topic(id: TopicId, changes: Changes) -> AlterConfigs {
-    AlterConfigs {
-        resource: ConfigResource::Topic(id),
-        changes,
-    }
+fn plan_brokers(
+    current: &Configs,
+    layers: &BrokerLayers<'_>,
+    edit: &Edit,
+) -> Result<Changes, ConfigError> {
+    let in_force = |name: &str| layers.setting_value(name);
+    let next = normalize_dynamic(&edit.next(Whose::Brokers, current, in_force)?)?;
+    Ok(difference(current, &next))
 }
 
 #[cfg(test)]
 mod tests {
+    use kafka_protocol::error::ResponseError;
+
     use super::*;
 
     #[test]
@@ -202,6 +209,10 @@ mod tests {
         assert_eq!(
             Resource::parse(4, "7"),
             Ok(Resource::Broker("7".to_owned()))
+        );
+        assert_eq!(
+            Resource::parse(32, "g"),
+            Ok(Resource::Group("g".to_owned()))
         );
         for (code, name, error, message) in [
             (
@@ -217,10 +228,10 @@ mod tests {
                 "Unsupported resource type: BROKER_LOGGER",
             ),
             (
-                32,
-                "g",
+                16,
+                "m",
                 ResponseError::InvalidRequest,
-                "Unsupported resource type: GROUP",
+                "Unsupported resource type: CLIENT_METRICS",
             ),
             (
                 0,
@@ -238,7 +249,13 @@ mod tests {
 
     #[test]
     fn brokers_answer_for_themselves_only() {
-        assert_eq!(check_broker_id("7", 7), Ok(()));
+        assert_eq!(check_described_broker("7", 7), Ok(()));
+        assert_eq!(
+            check_broker_id("9", 7, "Node", ""),
+            Err(Rejection::invalid_request(
+                "Unexpected broker id, expected 7, but received 9"
+            ))
+        );
         for (name, message) in [
             (
                 "9",
@@ -247,7 +264,7 @@ mod tests {
             ("x", "Broker id must be an integer, but it is: x"),
         ] {
             assert_eq!(
-                check_broker_id(name, 7),
+                check_described_broker(name, 7),
                 Err(Rejection::invalid_request(message))
             );
         }

@@ -18,11 +18,11 @@ use object_format::TopicId;
 use uuid::Uuid;
 
 use super::admin::{
-    PARTITIONS_PER_REQUEST_MAX, Rejection, catch_up, check_replicas, check_topic_name, within,
+    PARTITIONS_PER_REQUEST_MAX, Rejection, catch_up, check_replicas, check_topic_name, layers,
+    within,
 };
 use super::{Answer, Api, Call, Handler};
 use crate::broker::Broker;
-use crate::config::in_force::BrokerLayers;
 use crate::config::normalize_topic;
 use crate::config::value::ConfigError;
 
@@ -137,14 +137,9 @@ fn created(
     if !with_configs {
         return result;
     }
-    let entries = broker.replica().read(|state| {
-        let settings = &broker.config().resolved;
-        BrokerLayers {
-            dynamic: state.broker_configs(),
-            settings,
-        }
-        .of_topic(&plan.configs)
-    });
+    let entries = broker
+        .replica()
+        .read(|state| layers(broker, state).of_topic(&plan.configs));
     let configs = entries.into_iter().map(|entry| {
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_string(entry.name))

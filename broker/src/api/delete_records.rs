@@ -9,9 +9,8 @@ use kafka_protocol::messages::delete_records_response::{
 };
 use kafka_protocol::messages::{ApiKey, DeleteRecordsRequest, DeleteRecordsResponse, TopicName};
 use object_format::TopicPartition;
-use runtime::settings::Resolved;
 
-use super::admin::{catch_up, within};
+use super::admin::{catch_up, layers, within};
 use super::{Answer, Api, Call, Handler};
 use crate::broker::Broker;
 use crate::config::in_force::{BrokerLayers, may_delete_records};
@@ -40,10 +39,9 @@ async fn delete_all(broker: &Broker, body: &DeleteRecordsRequest) -> Vec<DeleteR
     for topic in &body.topics {
         let mut begun = Vec::with_capacity(topic.partitions.len());
         for wanted in &topic.partitions {
-            let settings = &broker.config().resolved;
             let planned = broker
                 .replica()
-                .read(|state| plan(state, settings, &topic.name, wanted));
+                .read(|state| plan(state, &layers(broker, state), &topic.name, wanted));
             begun.push(match planned {
                 Ok(command) => broker.session().enqueue(command).await.map_err(unable),
                 Err(error) => Err(error),
@@ -80,7 +78,7 @@ fn error_of(rejection: DeleteRecordsRejection) -> ResponseError {
 
 fn plan(
     state: &State,
-    settings: &Resolved,
+    layers: &BrokerLayers<'_>,
     name: &TopicName,
     wanted: &DeleteRecordsPartition,
 ) -> Result<DeleteRecords, ResponseError> {
@@ -90,11 +88,7 @@ fn plan(
     if index >= topic.partitions {
         return Err(unknown);
     }
-    let layers = BrokerLayers {
-        dynamic: state.broker_configs(),
-        settings,
-    };
-    if !may_delete_records(&layers, &topic.configs) {
+    if !may_delete_records(layers, &topic.configs) {
         return Err(ResponseError::PolicyViolation);
     }
     if wanted.offset < -1 {
@@ -162,13 +156,14 @@ mod tests {
             control_plane::state::AlterConfigs { resource, changes },
         )
         .unwrap();
+        let agent = state.agents().next().unwrap().0;
         let planned = |topic: &'static str, partition_index, offset| {
             let wanted = DeleteRecordsPartition::default()
                 .with_partition_index(partition_index)
                 .with_offset(offset);
             plan(
                 &state,
-                &settings,
+                &BrokerLayers::new(&state, agent, &settings),
                 &TopicName(StrBytes::from_static_str(topic)),
                 &wanted,
             )

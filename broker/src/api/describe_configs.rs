@@ -1,5 +1,5 @@
 //! DescribeConfigs (API key 32), versions 1 to 4: KIP-133, KIP-226 (synonyms), KIP-569 (types and documentation). Of
-//! topics, of this broker, and of what is set for all brokers at run time.
+//! topics, of this broker, of what is set for all brokers at run time, and of groups.
 
 use control_plane::state::State;
 use futures::FutureExt;
@@ -9,10 +9,9 @@ use kafka_protocol::messages::describe_configs_response::{
 };
 use kafka_protocol::messages::{ApiKey, DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
-use runtime::settings::Resolved;
 
-use super::admin::Rejection;
-use super::config_resources::{Resource, check_broker_id};
+use super::admin::{Rejection, layers};
+use super::config_resources::{Resource, check_described_broker};
 use super::{Answer, Api, Call, Handler};
 use crate::config::in_force::{BrokerLayers, InForce};
 
@@ -26,7 +25,6 @@ async fn handle(call: Call) -> Answer {
     let body: DescribeConfigsRequest = call.request.decode()?;
     // A barrier that fails leaves what this agent knows, which is what Kafka's brokers answer from as well.
     let _ = call.broker.replica().barrier().await;
-    let settings = &call.broker.config().resolved;
     let node_id = call.broker.session().node_id();
     let results = body.resources.iter().map(|resource| {
         let told = DescribeConfigsResult::default()
@@ -35,7 +33,7 @@ async fn handle(call: Call) -> Answer {
         match call
             .broker
             .replica()
-            .read(|state| describe(state, settings, node_id, resource))
+            .read(|state| describe(state, &layers(&call.broker, state), node_id, resource))
         {
             Ok(entries) => {
                 let entries = entries
@@ -55,14 +53,10 @@ async fn handle(call: Call) -> Answer {
 
 fn describe(
     state: &State,
-    settings: &Resolved,
+    layers: &BrokerLayers<'_>,
     node_id: i32,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<InForce>, Rejection> {
-    let layers = BrokerLayers {
-        dynamic: state.broker_configs(),
-        settings,
-    };
     match Resource::parse(resource.resource_type, &resource.resource_name)? {
         Resource::Topic(name) => {
             let found = state.topic_named(&name);
@@ -71,9 +65,13 @@ fn describe(
         }
         Resource::AllBrokers => Ok(layers.of_all_brokers()),
         Resource::Broker(name) => {
-            check_broker_id(&name, node_id)?;
+            check_described_broker(&name, node_id)?;
             Ok(layers.of_broker(node_id))
         }
+        Resource::Group(name) if name.is_empty() => {
+            Err(Rejection::invalid_request("Group name must not be empty"))
+        }
+        Resource::Group(name) => Ok(layers.of_group(state.group_configs(&name))),
     }
 }
 
@@ -136,7 +134,10 @@ mod tests {
 
     fn described(resource: &DescribeConfigsResource) -> Result<Vec<InForce>, ResponseError> {
         let settings = Settings::resolve(&crate::config::settings(), None, [], vec![]).unwrap();
-        let entries = describe(&state_with(&[("t", 1)]), &settings, 7, resource);
+        let state = state_with(&[("t", 1)]);
+        let agent = state.agents().next().unwrap().0;
+        let layers = BrokerLayers::new(&state, agent, &settings);
+        let entries = describe(&state, &layers, 7, resource);
         let entries = entries.map_err(|rejection| rejection.error)?.into_iter();
         Ok(entries.filter(|entry| is_wanted(resource, entry)).collect())
     }
@@ -149,6 +150,11 @@ mod tests {
         assert_eq!(described(&ask(2, "t", &[])).unwrap().len(), 33);
         assert!(described(&ask(4, "7", &[])).unwrap().len() > 40);
         assert_eq!(described(&ask(4, "", &[])), Ok(vec![]));
+        assert_eq!(described(&ask(32, "g", &[])).unwrap().len(), 7);
+        assert_eq!(
+            described(&ask(32, "", &[])),
+            Err(ResponseError::InvalidRequest)
+        );
         assert_eq!(
             described(&ask(2, "zzz", &[])),
             Err(ResponseError::UnknownTopicOrPartition)

@@ -1,5 +1,5 @@
 //! IncrementalAlterConfigs (API key 44), versions 0 to 1: KIP-339. Sets, resets, and adds words to or takes them from
-//! single configs of topics, or of all brokers at run time.
+//! single configs of topics and groups, and of one broker or all of them at run time.
 
 use futures::FutureExt;
 use kafka_protocol::messages::incremental_alter_configs_request::{
@@ -10,6 +10,7 @@ use kafka_protocol::messages::{
     ApiKey, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 
+use super::admin::told;
 use super::config_resources::{Alteration, alter};
 use super::{Answer, Api, Call, Handler};
 use crate::config::alteration::{Change, Edit};
@@ -28,12 +29,8 @@ async fn handle(call: Call) -> Answer {
         let response = AlterConfigsResourceResponse::default()
             .with_resource_type(alteration.resource_type)
             .with_resource_name(alteration.resource_name);
-        match done {
-            Ok(()) => response.with_error_message(None),
-            Err(why) => response
-                .with_error_code(why.code())
-                .with_error_message(why.told()),
-        }
+        let (code, message) = told(&done);
+        response.with_error_code(code).with_error_message(message)
     });
     let response = IncrementalAlterConfigsResponse::default().with_responses(responses.collect());
     call.request.respond(&response)

@@ -17,7 +17,7 @@ fn handle(call: Call) -> Result<Pending, WireError> {
     let broker = &call.broker;
     produce::handle(
         broker.pipeline(),
-        broker.replica(),
+        broker.session(),
         &broker.config().topic_defaults,
         broker.clock().wall_ms(),
         call.request,

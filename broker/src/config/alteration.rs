@@ -1,12 +1,22 @@
 //! Changes of configs: what AlterConfigs and IncrementalAlterConfigs (KIP-133, KIP-339) make of what is set. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use control_plane::state::Configs;
 
 use super::topic_table::topic_key;
 use super::value::{ConfigError, ConfigType, items};
 
-/// What is set, by name.
-pub type Configs = BTreeMap<String, String>;
+/// Whose configs are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A topic's.
+    Topic,
+    /// One broker's, or all brokers'.
+    Brokers,
+    /// A group's.
+    Group,
+}
 
 /// One change of IncrementalAlterConfigs, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +48,13 @@ impl Edit {
     /// has while it is not set: words are appended to that.
     pub fn next(
         &self,
+        whose: Whose,
         current: &Configs,
         in_force: impl Fn(&str) -> String,
     ) -> Result<Configs, ConfigError> {
         match self {
             Self::Replace(configs) => replace(configs.clone()),
-            Self::Change(changes) => change(current, changes.clone(), in_force),
+            Self::Change(changes) => change(whose, current, changes.clone(), in_force),
         }
     }
 }
@@ -63,6 +74,7 @@ fn replace(changes: Vec<(String, Option<String>)>) -> Result<Configs, ConfigErro
 }
 
 fn change(
+    whose: Whose,
     current: &Configs,
     changes: Vec<Change>,
     in_force: impl Fn(&str) -> String,
@@ -84,13 +96,8 @@ fn change(
             SET => next.insert(name, value),
             DELETE => next.remove(&name),
             APPEND | SUBTRACT => {
-                if !is_list(&name) {
-                    let operation = if operation == APPEND {
-                        "APPEND"
-                    } else {
-                        "SUBTRACT"
-                    };
-                    return Err(ConfigError::NotAList { operation, name });
+                if !whose.is_list(&name) {
+                    return Err(whose.not_a_list(operation, name));
                 }
                 let before = next.get(&name).cloned().unwrap_or_else(|| in_force(&name));
                 let after = combine(&before, &value, operation == APPEND);
@@ -125,10 +132,29 @@ fn combine(before: &str, words: &str, append: bool) -> String {
     list.join(",")
 }
 
-/// Whether a config of topics, or the setting of brokers that is called so, is a list.
-fn is_list(name: &str) -> bool {
-    let of_topic = topic_key(name).is_some_and(|key| key.kind == ConfigType::List);
-    of_topic || name == "log.cleanup.policy"
+impl Whose {
+    /// Whether the config called so is a list of words.
+    fn is_list(self, name: &str) -> bool {
+        match self {
+            Self::Topic => topic_key(name).is_some_and(|key| key.kind == ConfigType::List),
+            Self::Brokers => name == "log.cleanup.policy",
+            Self::Group => false,
+        }
+    }
+
+    fn not_a_list(self, operation: i8, name: String) -> ConfigError {
+        let appends = operation == APPEND;
+        match self {
+            Self::Topic | Self::Group => ConfigError::NotAList {
+                operation: if appends { "APPEND" } else { "SUBTRACT" },
+                name,
+            },
+            Self::Brokers => ConfigError::SettingNotAList {
+                operation: if appends { "append" } else { "subtract" },
+                name,
+            },
+        }
+    }
 }
 
 fn refuse_duplicates<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), ConfigError> {
@@ -146,7 +172,7 @@ fn refuse_null<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), Config
     if names.is_empty() {
         Ok(())
     } else {
-        Err(ConfigError::Null(names.join(",")))
+        Err(ConfigError::Null(names.join(", ")))
     }
 }
 
@@ -171,7 +197,8 @@ mod tests {
 
     fn changed(current: &[(&str, &str)], changes: &[Change]) -> Result<Configs, String> {
         let in_force = |_: &str| "delete".to_owned();
-        change(&map(current), changes.to_vec(), in_force).map_err(|error| error.to_string())
+        change(Whose::Topic, &map(current), changes.to_vec(), in_force)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -235,6 +262,32 @@ mod tests {
             (vec![to("a", 4, Some("1"))], "Unknown operations type 4"),
         ] {
             assert_eq!(changed(&[], &changes), Err(why.to_owned()));
+        }
+    }
+
+    #[test]
+    fn words_are_for_lists_of_the_same_kind_of_thing() {
+        let append = |whose, name: &str| {
+            let changes = vec![to(name, APPEND, Some("compact"))];
+            let changed = change(whose, &Configs::new(), changes, |_| String::new());
+            changed.map_err(|error| error.to_string())
+        };
+        let policy = "log.cleanup.policy";
+        assert_eq!(
+            append(Whose::Brokers, policy),
+            Ok(map(&[(policy, "compact")]))
+        );
+        assert_eq!(
+            append(Whose::Brokers, "message.max.bytes"),
+            Err("Config value append is not allowed for config key: message.max.bytes".to_owned())
+        );
+        for whose in [Whose::Topic, Whose::Group] {
+            assert_eq!(
+                append(whose, policy),
+                Err(format!(
+                    "Can't APPEND to key {policy} because its type is not LIST."
+                ))
+            );
         }
     }
 

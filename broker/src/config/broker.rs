@@ -6,6 +6,7 @@ use control_plane::replica::{CheckpointOptions, LivenessOptions};
 use object_format::batch::TimestampType;
 use runtime::settings::{Kind, Resolved, Setting};
 
+use super::group::GroupDefaults;
 use super::topic::{TopicConfig, TopicDefaults};
 use crate::fetch::FetchOptions;
 use crate::fetch::session::SessionOptions;
@@ -276,6 +277,105 @@ const OWN_SETTINGS: &[Setting] = &[
         "Most members of a group; there are never more than 10000.",
     ),
     Setting::new(
+        "group.consumer.session.timeout.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "45000",
+        "A member of a consumer group (KIP-848) that was silent for this long is removed; a group's consumer.session.timeout.ms wins.",
+    ),
+    Setting::new(
+        "group.consumer.min.session.timeout.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "45000",
+        "Least consumer.session.timeout.ms of a group.",
+    ),
+    Setting::new(
+        "group.consumer.max.session.timeout.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "60000",
+        "Greatest consumer.session.timeout.ms of a group.",
+    ),
+    Setting::new(
+        "group.consumer.heartbeat.interval.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "5000",
+        "How often members of a consumer group (KIP-848) are told to heartbeat; a group's consumer.heartbeat.interval.ms wins.",
+    ),
+    Setting::new(
+        "group.consumer.min.heartbeat.interval.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "5000",
+        "Least consumer.heartbeat.interval.ms of a group.",
+    ),
+    Setting::new(
+        "group.consumer.max.heartbeat.interval.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "15000",
+        "Greatest consumer.heartbeat.interval.ms of a group.",
+    ),
+    Setting::new(
+        "group.share.session.timeout.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "45000",
+        "A member of a share group (KIP-932) that was silent for this long is removed; a group's share.session.timeout.ms wins.",
+    ),
+    Setting::new(
+        "group.share.min.session.timeout.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "45000",
+        "Least share.session.timeout.ms of a group.",
+    ),
+    Setting::new(
+        "group.share.max.session.timeout.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "60000",
+        "Greatest share.session.timeout.ms of a group.",
+    ),
+    Setting::new(
+        "group.share.heartbeat.interval.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "5000",
+        "How often members of a share group (KIP-932) are told to heartbeat; a group's share.heartbeat.interval.ms wins.",
+    ),
+    Setting::new(
+        "group.share.min.heartbeat.interval.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "5000",
+        "Least share.heartbeat.interval.ms of a group.",
+    ),
+    Setting::new(
+        "group.share.max.heartbeat.interval.ms",
+        Kind::DurationMs { min: 1, max: INT },
+        "15000",
+        "Greatest share.heartbeat.interval.ms of a group.",
+    ),
+    Setting::new(
+        "group.share.record.lock.duration.ms",
+        Kind::DurationMs {
+            min: 1000,
+            max: INT,
+        },
+        "30000",
+        "How long a record belongs to the member of a share group that fetched it; a group's share.record.lock.duration.ms wins.",
+    ),
+    Setting::new(
+        "group.share.min.record.lock.duration.ms",
+        Kind::DurationMs {
+            min: 1000,
+            max: INT,
+        },
+        "15000",
+        "Least share.record.lock.duration.ms of a group.",
+    ),
+    Setting::new(
+        "group.share.max.record.lock.duration.ms",
+        Kind::DurationMs {
+            min: 1000,
+            max: INT,
+        },
+        "60000",
+        "Greatest share.record.lock.duration.ms of a group.",
+    ),
+    Setting::new(
         "offset.metadata.max.bytes",
         Kind::Bytes { min: 0, max: INT },
         "4096",
@@ -361,6 +461,7 @@ impl BrokerConfig {
                 initial_rebalance_delay: resolved.duration("group.initial.rebalance.delay.ms"),
                 ..limits
             },
+            defaults: GroupDefaults::new(&resolved),
             offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
             ..GroupOptions::default()
         };

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::topic_table::{TOPIC_KEYS, TopicKey};
+use super::group_table::{Fallback, GROUP_KEYS};
+use super::topic_table::TOPIC_KEYS;
 use super::value::{Allowed, ConfigType};
 
 /// Set to anything, the pages are written anew instead of compared.
@@ -36,7 +37,7 @@ fn render() -> String {
             code(key.name),
             key.kind.name().to_owned(),
             code(key.default),
-            allowed(key),
+            allowed(key.allowed, key.kind),
             code(key.synonym.unwrap_or_default()),
             key.doc.to_owned(),
         ];
@@ -45,16 +46,50 @@ fn render() -> String {
     text
 }
 
-fn allowed(key: &TopicKey) -> String {
-    match key.allowed {
-        Allowed::Any if key.kind == ConfigType::Boolean => "true, false".to_owned(),
+fn allowed(allowed: Allowed, kind: ConfigType) -> String {
+    match allowed {
+        Allowed::Any if kind == ConfigType::Boolean => "true, false".to_owned(),
         Allowed::Any => String::new(),
         Allowed::AtLeast(min) => format!("at least {min}"),
         Allowed::Between(min, max) => format!("{min} to {max}"),
         Allowed::BetweenOr(min, max, or) => format!("{min} to {max}, or {or}"),
         Allowed::Words(words) => words.join(", "),
+        Allowed::ShareReset => "earliest, latest, `by_duration:PnDTnHnMn.nS`".to_owned(),
         Allowed::ThrottledReplicas => "`*`, or `partition:broker,...`".to_owned(),
     }
+}
+
+#[test]
+fn group_configs_are_documented() {
+    let mut table = String::from(
+        "| Config | Type | Default | Values | Bounds | What it does |\n|---|---|---|---|---|---|\n",
+    );
+    for key in GROUP_KEYS {
+        let default = match key.fallback {
+            Fallback::Setting(name) => format!("that of `{name}`"),
+            Fallback::Value(value) => format!("`{value}`"),
+        };
+        let bounds = key
+            .bounds
+            .map(|(least, greatest)| format!("`{least}`, `{greatest}`"));
+        let cells = [
+            format!("`{}`", key.name),
+            key.kind.name().to_owned(),
+            default,
+            allowed(key.allowed, key.kind),
+            bounds.unwrap_or_default(),
+            key.doc.to_owned(),
+        ];
+        table.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    let page = format!(
+        "# Configs of groups\n\n\
+         The configs that groups have in Apache Kafka 4.1, but for those of streams groups. They may be set for a group \
+         before it exists (`kafka-configs --entity-type groups --entity-name NAME --alter`), and are kept when it is \
+         deleted. Defaults and bounds are settings of brokers ([SETTINGS.md](SETTINGS.md)). This page is generated from \
+         broker/src/config/group_table.rs.\n\n{table}"
+    );
+    check("GROUP-CONFIGS.md", &page);
 }
 
 #[test]

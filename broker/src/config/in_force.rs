@@ -1,16 +1,19 @@
 //! Which value each config has, and which layer it comes from: what DescribeConfigs tells.
 //!
-//! A topic's own value wins over what is set for all brokers at run time (AlterConfigs), that over this agent's
-//! settings, and those over the default.
+//! A topic's own value wins over what is set at run time (AlterConfigs) for this agent, that over what is set for all
+//! brokers, that over this agent's settings, and those over the default. A group's own value wins over the settings.
 
 use std::collections::BTreeMap;
 
+use control_plane::state::State;
+use object_format::AgentEpoch;
 use runtime::settings::{Kind, Resolved, Setting, Settings, Source};
 
+use super::group_table::{GROUP_KEYS, GroupKey};
 use super::topic_table::{TOPIC_KEYS, TopicKey, topic_key};
 use super::value::{ConfigError, ConfigType, normalize};
 
-/// Settings that may be changed for all brokers at run time: those that are read anew for every batch. Each is the
+/// Settings that may be changed at run time, for one broker or all of them: those that are read anew for every batch. Each is the
 /// synonym of a topic's config and takes the same values.
 pub const DYNAMIC: [&str; 5] = [
     "log.cleanup.policy",
@@ -25,12 +28,16 @@ pub const DYNAMIC: [&str; 5] = [
 pub enum ConfigSource {
     /// The topic sets it.
     Topic = 1,
+    /// It is set for this agent at run time.
+    Agent = 2,
     /// It is set for all brokers at run time.
     Brokers = 3,
     /// This agent's settings.
     Static = 4,
     /// Nobody sets it.
     Default = 5,
+    /// The group sets it.
+    Group = 8,
 }
 
 /// A value in one layer.
@@ -65,16 +72,78 @@ pub struct InForce {
     pub doc: String,
 }
 
+/// What is set for brokers at run time.
+#[derive(Clone, Copy, Debug)]
+pub struct Dynamic<'a> {
+    /// For this agent, by its lasting name.
+    pub own: &'a BTreeMap<String, String>,
+    /// For all of them.
+    pub all: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Dynamic<'a> {
+    /// What is set for the agent of this registration.
+    pub fn of(state: &'a State, agent: AgentEpoch) -> Self {
+        let id = state.agent(agent).map(|a| a.registration.agent_id.as_str());
+        Self {
+            own: state.agent_configs(id.unwrap_or_default()),
+            all: state.broker_configs(),
+        }
+    }
+
+    /// The value of a setting that is set.
+    pub fn get(&self, name: &str) -> Option<&'a String> {
+        self.own.get(name).or_else(|| self.all.get(name))
+    }
+}
+
 /// What is set for brokers.
 #[derive(Clone, Copy, Debug)]
 pub struct BrokerLayers<'a> {
-    /// For all of them, at run time.
-    pub dynamic: &'a BTreeMap<String, String>,
+    /// At run time.
+    pub dynamic: Dynamic<'a>,
     /// For this agent, when it started.
     pub settings: &'a Resolved,
 }
 
-impl BrokerLayers<'_> {
+impl<'a> BrokerLayers<'a> {
+    /// Those of the agent of this registration.
+    pub fn new(state: &'a State, agent: AgentEpoch, settings: &'a Resolved) -> Self {
+        let dynamic = Dynamic::of(state, agent);
+        Self { dynamic, settings }
+    }
+
+    /// Every config of a group that sets `own`, in order of name.
+    pub fn of_group(&self, own: &BTreeMap<String, String>) -> Vec<InForce> {
+        let entry = |key: &GroupKey| {
+            let (value, source) = match own.get(key.name) {
+                Some(value) => (value.clone(), ConfigSource::Group),
+                None => (key.default_value(self.settings), ConfigSource::Default),
+            };
+            InForce {
+                name: key.name.to_owned(),
+                kind: key.kind,
+                value: Some(value.clone()),
+                source,
+                is_read_only: false,
+                is_secret: false,
+                synonyms: vec![Synonym {
+                    name: key.name.to_owned(),
+                    value: Some(value),
+                    source,
+                }],
+                doc: key.doc.to_owned(),
+            }
+        };
+        GROUP_KEYS.iter().map(entry).collect()
+    }
+
+    /// The value a setting of this agent has; empty if there is no such setting, or it is a secret.
+    pub fn setting_value(&self, name: &str) -> String {
+        let strongest = self.broker_synonyms(name).into_iter().next();
+        strongest.and_then(|s| s.value).unwrap_or_default()
+    }
+
     /// Every config of a topic that sets `own`, in order of name.
     pub fn of_topic(&self, own: &BTreeMap<String, String>) -> Vec<InForce> {
         TOPIC_KEYS
@@ -113,13 +182,21 @@ impl BrokerLayers<'_> {
     /// What is set for all brokers at run time, and nothing else.
     pub fn of_all_brokers(&self) -> Vec<InForce> {
         let settings = self.settings.entries().map(|(setting, _, _)| setting);
-        let set = settings.filter(|setting| self.dynamic.contains_key(setting.name));
-        set.map(|setting| {
-            let mut entry = self.broker_entry(setting);
-            entry.synonyms.truncate(1);
-            entry
-        })
-        .collect()
+        let entry = |setting: &Setting| {
+            let value = self.dynamic.all.get(setting.name)?;
+            let synonym = Synonym {
+                name: setting.name.to_owned(),
+                value: Some(value.clone()),
+                source: ConfigSource::Brokers,
+            };
+            Some(InForce {
+                value: synonym.value.clone(),
+                source: synonym.source,
+                synonyms: vec![synonym],
+                ..self.broker_entry(setting)
+            })
+        };
+        settings.filter_map(entry).collect()
     }
 
     fn topic_entry(&self, key: &TopicKey, own: &BTreeMap<String, String>) -> InForce {
@@ -180,7 +257,10 @@ impl BrokerLayers<'_> {
             source,
         };
         let mut synonyms = Vec::new();
-        if let Some(value) = self.dynamic.get(name) {
+        if let Some(value) = self.dynamic.own.get(name) {
+            synonyms.push(at(Some(value.clone()), ConfigSource::Agent));
+        }
+        if let Some(value) = self.dynamic.all.get(name) {
             synonyms.push(at(Some(value.clone()), ConfigSource::Brokers));
         }
         let entry = self
@@ -240,7 +320,7 @@ fn kind_of(setting: &Setting) -> ConfigType {
     }
 }
 
-/// Checks everything that is set for all brokers at run time; gives the form it is kept in.
+/// Checks everything that is set for brokers at run time; gives the form it is kept in.
 pub fn normalize_dynamic(
     raw: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, ConfigError> {

@@ -2,7 +2,10 @@
 
 pub mod alteration;
 mod broker;
+pub mod group;
+pub mod group_table;
 pub mod in_force;
+pub mod share_reset;
 mod topic;
 mod topic_table;
 pub mod value;

@@ -1,10 +1,9 @@
 //! What the broker makes of a topic's configs.
 
-use std::collections::BTreeMap;
-
 use control_plane::state::Topic;
 use object_format::batch::TimestampType;
 
+use super::in_force::Dynamic;
 use super::value::items;
 
 /// The configs of one topic that matter where records come in.
@@ -39,9 +38,9 @@ impl Default for TopicDefaults {
 }
 
 impl TopicDefaults {
-    /// The configs in force for `topic`, `dynamic` being what is set for all brokers at run time. Values were checked
-    /// when they were set.
-    pub fn of(&self, topic: &Topic, dynamic: &BTreeMap<String, String>) -> TopicConfig {
+    /// The configs in force for `topic`, `dynamic` being what is set for brokers at run time. Values were checked when
+    /// they were set.
+    pub fn of(&self, topic: &Topic, dynamic: Dynamic<'_>) -> TopicConfig {
         let set = |name: &str, synonym: &str| {
             let own = topic.configs.get(name);
             own.or_else(|| dynamic.get(synonym)).map(String::as_str)
@@ -85,6 +84,8 @@ impl TopicDefaults {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -102,7 +103,11 @@ mod tests {
             configs,
             created_ms: 0,
         };
-        TopicDefaults::default().of(&topic, &map(dynamic))
+        let dynamic = Dynamic {
+            own: &BTreeMap::new(),
+            all: &map(dynamic),
+        };
+        TopicDefaults::default().of(&topic, dynamic)
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Kafka's notation is strict: numbers are plain digits, without units. Values are kept in the form that Kafka would
 //! show them in (trimmed, lists joined by commas), so that whoever reads one later need not be careful.
 
+use super::share_reset::ShareReset;
+
 /// A config's type; Kafka's DescribeConfigs tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigType {
@@ -65,6 +67,8 @@ pub enum Allowed {
     Words(&'static [&'static str]),
     /// `*`, or pairs of partition and broker as `0:1,1:2`.
     ThrottledReplicas,
+    /// `earliest`, `latest`, or `by_duration:` and a duration.
+    ShareReset,
 }
 
 /// Why a change of configs is refused, in Kafka's words.
@@ -73,6 +77,19 @@ pub enum ConfigError {
     /// There is no such topic config.
     #[error("Unknown topic config name: {0}")]
     Unknown(String),
+    /// There is no such group config.
+    #[error("Unknown group config name: {0}")]
+    UnknownOfGroup(String),
+    /// A group's config is not as the brokers' settings, or another of its configs, would have it.
+    #[error("{name} must be {relation} {bound}")]
+    OutOfBounds {
+        /// The config.
+        name: String,
+        /// How it should compare.
+        relation: &'static str,
+        /// The setting, or the config, with what.
+        bound: String,
+    },
     /// The config does not take this value.
     #[error("Invalid value {value} for configuration {name}: {why}")]
     Invalid {
@@ -105,6 +122,14 @@ pub enum ConfigError {
          Topic cannot be configured with remote log storage."
     )]
     RemoteStorage,
+    /// A word is to be added to, or taken from, a setting of brokers that has no words.
+    #[error("Config value {operation} is not allowed for config key: {name}")]
+    SettingNotAList {
+        /// `append` or `subtract`.
+        operation: &'static str,
+        /// The setting.
+        name: String,
+    },
     /// A word is to be added to, or taken from, what has no words.
     #[error("Can't {operation} to key {name} because its type is not LIST.")]
     NotAList {
@@ -178,6 +203,13 @@ pub fn normalize(
         }
         ConfigType::String | ConfigType::Password => match allowed {
             Allowed::Words(words) if !words.contains(&text) => Err(refuse(text, one_of(words))),
+            Allowed::ShareReset if ShareReset::parse(text).is_none() => {
+                let why = format!(
+                    "Invalid value `{text}` for configuration {name}. The value must be either 'earliest', 'latest' \
+                     or of the format 'by_duration:<PnDTnHnMn.nS>'."
+                );
+                Err(refuse(text, why))
+            }
             _ => Ok(text.to_owned()),
         },
         ConfigType::List => {

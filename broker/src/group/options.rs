@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::machine::Limits;
+use crate::config::group::GroupDefaults;
 
 /// Bounds of the groups that an agent coordinates.
 #[derive(Clone, Debug)]
 pub struct GroupOptions {
     /// Bounds of each group.
     pub limits: Limits,
+    /// The configs of groups that set none; for one that does: `defaults.of(state.group_configs(group))`.
+    pub defaults: GroupDefaults,
     /// Longest metadata beside a committed offset (`offset.metadata.max.bytes`).
     pub offset_metadata_bytes_max: usize,
     /// Groups in memory at once; requests for more are told to try again.
@@ -32,6 +35,7 @@ impl Default for GroupOptions {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            defaults: GroupDefaults::default(),
             offset_metadata_bytes_max: 4096,
             groups_max: 100_000,
             members_bytes_max: 512 << 20,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use control_plane::replica::Replica;
+use control_plane::replica::Session;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::pipeline::Acknowledgement;
 use super::{Pipeline, ProduceError, Stored, metrics, validate};
+use crate::config::in_force::Dynamic;
 use crate::config::{TopicConfig, TopicDefaults};
 use crate::net::{Pending, Reply, RequestPermit};
 use crate::wire::{Request, ResponseBytes, WireError};
@@ -39,7 +40,7 @@ struct TakenTopic {
 /// Takes a Produce request: judges its batches and fixes their positions now, answers when they are durable.
 pub fn handle(
     pipeline: &Pipeline,
-    replica: &Replica,
+    session: &Session,
     defaults: &TopicDefaults,
     now_ms: i64,
     request: Request,
@@ -47,7 +48,7 @@ pub fn handle(
 ) -> Result<Pending, WireError> {
     let body: ProduceRequest = request.decode()?;
     let (acks, timeout_ms) = (body.acks, body.timeout_ms);
-    let take = |topic| take_topic(pipeline, replica, defaults, now_ms, acks, topic, permit);
+    let take = |topic| take_topic(pipeline, session, defaults, now_ms, acks, topic, permit);
     let topics: Vec<TakenTopic> = body.topic_data.into_iter().map(take).collect();
     if acks == 0 {
         return Ok(without_response(topics));
@@ -76,7 +77,7 @@ fn without_response(topics: Vec<TakenTopic>) -> Pending {
 
 fn take_topic(
     pipeline: &Pipeline,
-    replica: &Replica,
+    session: &Session,
     defaults: &TopicDefaults,
     now_ms: i64,
     acks: i16,
@@ -87,13 +88,13 @@ fn take_topic(
         .with_name(topic.name.clone())
         .with_topic_id(topic.topic_id);
     let known = match acks {
-        -1..=1 => find(replica, defaults, &topic),
+        -1..=1 => find(session, defaults, &topic),
         _ => Err(ProduceError::Acks),
     };
     let take = |data: PartitionProduceData| {
         let index = data.index;
         let taken = match &known {
-            Ok((id, config)) => take_batch(pipeline, replica, *id, config, now_ms, data, permit),
+            Ok((id, config)) => take_batch(pipeline, session, *id, config, now_ms, data, permit),
             Err(error) => Err(error.clone()),
         };
         (index, taken.unwrap_or_else(Taken::Refused))
@@ -107,26 +108,27 @@ fn take_topic(
 
 /// The topic a part of the request is for, by id if there is one.
 fn find(
-    replica: &Replica,
+    session: &Session,
     defaults: &TopicDefaults,
     topic: &TopicProduceData,
 ) -> Result<(TopicId, TopicConfig), ProduceError> {
-    replica.read(|state| {
+    let agent = session.epoch();
+    session.replica().read(|state| {
         if topic.topic_id.is_nil() {
             let (id, topic) = state
                 .topic_named(&topic.name)
                 .ok_or(ProduceError::UnknownPartition)?;
-            return Ok((id, defaults.of(topic, state.broker_configs())));
+            return Ok((id, defaults.of(topic, Dynamic::of(state, agent))));
         }
         let id = TopicId(topic.topic_id);
         let topic = state.topic(id).ok_or(ProduceError::UnknownTopicId)?;
-        Ok((id, defaults.of(topic, state.broker_configs())))
+        Ok((id, defaults.of(topic, Dynamic::of(state, agent))))
     })
 }
 
 fn take_batch(
     pipeline: &Pipeline,
-    replica: &Replica,
+    session: &Session,
     topic: TopicId,
     config: &TopicConfig,
     now_ms: i64,
@@ -135,7 +137,10 @@ fn take_batch(
 ) -> Result<Taken, ProduceError> {
     let partition = u32::try_from(data.index).map_err(|_| ProduceError::UnknownPartition)?;
     let partition = TopicPartition { topic, partition };
-    if replica.read(|state| state.partition(partition).is_none()) {
+    if session
+        .replica()
+        .read(|state| state.partition(partition).is_none())
+    {
         return Err(ProduceError::UnknownPartition);
     }
     let valid = validate::validate(data.records, config, now_ms)?;

@@ -12,6 +12,7 @@
 //! | `objects` | object id | size, extents that name it | CommitObject, DeleteTopic, DeleteRecords |
 //! | `garbage` | object id | since when nothing names it | the same, ForgetObjects |
 //! | `groups` | group id | coordinator, saved records, offsets | AcquireGroup, SaveGroup, CommitOffsets |
+//! | `broker_configs`, `agent_configs`, `group_configs` | name | configs | AlterConfigs |
 //! | `leases` | name | holder, epoch | AcquireLease, ReleaseLease |
 
 mod agents;
@@ -48,8 +49,8 @@ pub use partitions::{
 };
 pub use producers::{AllocateProducerId, ProducerState};
 pub use topics::{
-    AlterConfigs, ConfigResource, CreatePartitions, CreateTopic, DeleteTopic, PARTITIONS_MAX,
-    Topic, TopicRejection, is_legal_topic_name,
+    AlterConfigs, ConfigResource, Configs, CreatePartitions, CreateTopic, DeleteTopic,
+    PARTITIONS_MAX, Topic, TopicRejection, is_legal_topic_name,
 };
 pub use upkeep::{RaiseMetadataVersion, ReportCheckpoint, VersionRejection};
 
@@ -76,7 +77,9 @@ pub struct State {
     pub(crate) topics: BTreeMap<TopicId, Topic>,
     pub(crate) topic_names: BTreeMap<String, TopicId>,
     pub(crate) topics_epoch: u64,
-    pub(crate) broker_configs: BTreeMap<String, String>,
+    pub(crate) broker_configs: Configs,
+    pub(crate) agent_configs: BTreeMap<String, Configs>,
+    pub(crate) group_configs: BTreeMap<String, Configs>,
     pub(crate) partitions: BTreeMap<TopicPartition, Partition>,
     pub(crate) objects: BTreeMap<ObjectId, ObjectState>,
     pub(crate) garbage: BTreeMap<ObjectId, i64>,

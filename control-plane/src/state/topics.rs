@@ -180,13 +180,23 @@ impl CreatePartitions {
 }
 
 /// What configs belong to.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ConfigResource {
     /// One topic.
     Topic(TopicId),
     /// Every agent (Kafka's cluster-wide dynamic broker configs).
     Brokers,
+    /// The agents of one lasting name; a broker id is given out anew whenever an agent starts.
+    Agent(String),
+    /// One group, whether it exists or not.
+    Group(String),
 }
+
+/// Configs of one thing, by name.
+pub type Configs = BTreeMap<String, String>;
+
+/// What is set for things of which nothing is set.
+static NONE: Configs = Configs::new();
 
 /// Sets (`Some`) or resets to the default (`None`) configs, all or nothing. Values are checked by the submitter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -204,23 +214,38 @@ impl AlterConfigs {
         _: Context,
         _: &mut Vec<TopicPartition>,
     ) -> Result<(), TopicRejection> {
-        let configs = match self.resource {
+        match self.resource {
             ConfigResource::Topic(id) => {
-                &mut state
-                    .topics
-                    .get_mut(&id)
-                    .ok_or(TopicRejection::Unknown)?
-                    .configs
+                let topic = state.topics.get_mut(&id).ok_or(TopicRejection::Unknown)?;
+                change(&mut topic.configs, self.changes);
             }
-            ConfigResource::Brokers => &mut state.broker_configs,
-        };
-        for (name, value) in self.changes {
-            match value {
-                Some(value) => configs.insert(name, value),
-                None => configs.remove(&name),
-            };
+            ConfigResource::Brokers => change(&mut state.broker_configs, self.changes),
+            ConfigResource::Agent(name) => change_of(&mut state.agent_configs, name, self.changes),
+            ConfigResource::Group(name) => change_of(&mut state.group_configs, name, self.changes),
         }
         Ok(())
+    }
+}
+
+fn change(configs: &mut Configs, changes: Vec<(String, Option<String>)>) {
+    for (name, value) in changes {
+        match value {
+            Some(value) => configs.insert(name, value),
+            None => configs.remove(&name),
+        };
+    }
+}
+
+/// Changes the configs of one of many; one that sets nothing is not kept.
+fn change_of(
+    all: &mut BTreeMap<String, Configs>,
+    of: String,
+    changes: Vec<(String, Option<String>)>,
+) {
+    let mut configs = all.remove(&of).unwrap_or_default();
+    change(&mut configs, changes);
+    if !configs.is_empty() {
+        all.insert(of, configs);
     }
 }
 
@@ -249,8 +274,23 @@ impl State {
     }
 
     /// Cluster-wide dynamic broker configs.
-    pub fn broker_configs(&self) -> &BTreeMap<String, String> {
+    pub fn broker_configs(&self) -> &Configs {
         &self.broker_configs
+    }
+
+    /// What is set for agents of this lasting name alone.
+    pub fn agent_configs(&self, agent_id: &str) -> &Configs {
+        self.agent_configs.get(agent_id).unwrap_or(&NONE)
+    }
+
+    /// What is set for a group, whether it exists or not.
+    pub fn group_configs(&self, group: &str) -> &Configs {
+        self.group_configs.get(group).unwrap_or(&NONE)
+    }
+
+    /// The groups for which something is set.
+    pub fn configured_groups(&self) -> impl Iterator<Item = &str> {
+        self.group_configs.keys().map(String::as_str)
     }
 
     fn add_partitions(&mut self, topic: TopicId, which: std::ops::Range<u32>) {

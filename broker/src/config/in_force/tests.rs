@@ -15,6 +15,12 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
+static NOTHING: BTreeMap<String, String> = BTreeMap::new();
+
+fn for_all(all: &BTreeMap<String, String>) -> Dynamic<'_> {
+    Dynamic { own: &NOTHING, all }
+}
+
 fn find<'a>(entries: &'a [InForce], name: &str) -> &'a InForce {
     entries.iter().find(|entry| entry.name == name).unwrap()
 }
@@ -37,7 +43,7 @@ fn the_strongest_layer_wins_and_all_are_told() {
     let settings = settings(&[("message.max.bytes", "2MiB"), ("log.retention.ms", "1h")]);
     let dynamic = map(&[("message.max.bytes", "5000")]);
     let layers = BrokerLayers {
-        dynamic: &dynamic,
+        dynamic: for_all(&dynamic),
         settings: &settings,
     };
 
@@ -88,7 +94,7 @@ fn brokers_tell_settings_in_plain_digits_and_no_secret() {
     let settings = settings(&[(secret, "hush"), ("linger.ms", "1s")]);
     let dynamic = map(&[("log.message.timestamp.type", "LogAppendTime")]);
     let layers = BrokerLayers {
-        dynamic: &dynamic,
+        dynamic: for_all(&dynamic),
         settings: &settings,
     };
     let all = layers.of_broker(7);
@@ -124,7 +130,7 @@ fn settings_that_topics_fall_back_on_have_their_defaults_and_types() {
     let settings = settings(&[]);
     let dynamic = map(&[]);
     let layers = BrokerLayers {
-        dynamic: &dynamic,
+        dynamic: for_all(&dynamic),
         settings: &settings,
     };
     for entry in layers.of_topic(&map(&[])) {
@@ -165,11 +171,11 @@ fn records_are_deleted_only_where_the_policy_says_delete() {
     let settings = settings(&[]);
     let (none, compact) = (map(&[]), map(&[("log.cleanup.policy", "compact")]));
     let by_default = BrokerLayers {
-        dynamic: &none,
+        dynamic: for_all(&none),
         settings: &settings,
     };
     let compacting = BrokerLayers {
-        dynamic: &compact,
+        dynamic: for_all(&compact),
         settings: &settings,
     };
     let own = |policy| map(&[("cleanup.policy", policy)]);
@@ -178,4 +184,67 @@ fn records_are_deleted_only_where_the_policy_says_delete() {
     assert!(!may_delete_records(&by_default, &own("compact")));
     assert!(!may_delete_records(&compacting, &none));
     assert!(may_delete_records(&compacting, &own("delete")));
+}
+
+#[test]
+fn what_is_set_for_one_agent_wins_over_what_is_set_for_all() {
+    use ConfigSource::{Agent, Brokers, Default};
+    let settings = settings(&[]);
+    let (own, all) = (
+        map(&[("message.max.bytes", "7")]),
+        map(&[
+            ("message.max.bytes", "8"),
+            ("log.cleanup.policy", "compact"),
+        ]),
+    );
+    let layers = BrokerLayers {
+        dynamic: Dynamic {
+            own: &own,
+            all: &all,
+        },
+        settings: &settings,
+    };
+    let expected = [
+        ("message.max.bytes", "7", Agent),
+        ("message.max.bytes", "8", Brokers),
+        ("message.max.bytes", "1048588", Default),
+    ];
+    let of_broker = layers.of_broker(1);
+    assert_eq!(layers_of(find(&of_broker, "message.max.bytes")), expected);
+    let of_topic = layers.of_topic(&NOTHING);
+    assert_eq!(layers_of(find(&of_topic, "max.message.bytes")), expected);
+    assert_eq!(layers.setting_value("message.max.bytes"), "7");
+    let told = layers.of_all_brokers();
+    let told: Vec<_> = told
+        .iter()
+        .map(|e| (e.value.as_deref(), e.source))
+        .collect();
+    assert_eq!(
+        told,
+        [(Some("compact"), Brokers), (Some("8"), Brokers)],
+        "what is set for all is told, not what this agent has"
+    );
+}
+
+#[test]
+fn a_group_has_its_own_value_or_the_brokers_setting() {
+    let settings = settings(&[("group.consumer.heartbeat.interval.ms", "6s")]);
+    let layers = BrokerLayers {
+        dynamic: for_all(&NOTHING),
+        settings: &settings,
+    };
+    let all = layers.of_group(&map(&[("consumer.session.timeout.ms", "50000")]));
+    let told = |name: &str| {
+        let entry = find(&all, name);
+        (entry.value.clone().unwrap(), entry.source)
+    };
+    assert_eq!(
+        told("consumer.session.timeout.ms"),
+        ("50000".to_owned(), ConfigSource::Group)
+    );
+    assert_eq!(
+        told("consumer.heartbeat.interval.ms"),
+        ("6000".to_owned(), ConfigSource::Default)
+    );
+    assert_eq!(all.len(), GROUP_KEYS.len());
 }
