@@ -2,9 +2,13 @@
 
 use futures::FutureExt;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::protocol::StrBytes;
 
+use super::update_features::features;
 use super::{APIS, Answer, Api, Call, Handler};
 use crate::net::ClientSoftware;
 use crate::wire::encode_response;
@@ -14,6 +18,9 @@ pub(super) const API: Api = Api {
     versions: 0..=4,
     handler: Handler::InTurn(|call| async move { handle(&call) }.boxed()),
 };
+
+/// Features change with the build only, so every answer of this build is as new as any other.
+const FEATURES_EPOCH: i64 = 0;
 
 /// What a KIP-511 client library may call itself.
 fn is_legal_software(word: &str) -> bool {
@@ -54,7 +61,23 @@ fn served() -> ApiVersionsResponse {
     };
     let mut versions: Vec<ApiVersion> = APIS.iter().map(version).collect();
     versions.sort_by_key(|v| v.api_key);
-    ApiVersionsResponse::default().with_api_keys(versions)
+    let supported = features().map(|(name, level)| {
+        SupportedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_min_version(level)
+            .with_max_version(level)
+    });
+    let finalized = features().map(|(name, level)| {
+        FinalizedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_min_version_level(level)
+            .with_max_version_level(level)
+    });
+    ApiVersionsResponse::default()
+        .with_api_keys(versions)
+        .with_supported_features(supported.collect())
+        .with_finalized_features(finalized.collect())
+        .with_finalized_features_epoch(FEATURES_EPOCH)
 }
 
 #[cfg(test)]

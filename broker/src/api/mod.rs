@@ -2,6 +2,7 @@
 
 mod admin;
 mod alter_configs;
+mod alter_partition_reassignments;
 mod api_versions;
 mod config_resources;
 mod create_partitions;
@@ -12,7 +13,10 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod describe_producers;
 mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -20,8 +24,10 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -31,6 +37,7 @@ mod produce;
 mod sync_group;
 #[cfg(test)]
 mod testing;
+mod update_features;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -101,6 +108,13 @@ pub(crate) const APIS: &[Api] = &[
     alter_configs::API,
     incremental_alter_configs::API,
     delete_records::API,
+    alter_partition_reassignments::API,
+    describe_log_dirs::API,
+    describe_producers::API,
+    elect_leaders::API,
+    list_config_resources::API,
+    list_partition_reassignments::API,
+    update_features::API,
 ];
 
 /// The network's view of a broker.

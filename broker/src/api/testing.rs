@@ -4,24 +4,16 @@ use std::collections::BTreeMap;
 
 use control_plane::log::Position;
 use control_plane::state::{
-    CreateTopic, Entry, METADATA_VERSION_MAX, RegisterAgent, State, Submit, Verdict,
+    BatchMeta, BatchOutcome, BatchProducer, CommitObject, CommitRun, CreateTopic, Entry,
+    METADATA_VERSION_MAX, RegisterAgent, State, Submit, Verdict,
 };
-use object_format::{AgentEpoch, TopicId};
+use object_format::{AgentEpoch, ObjectId, TopicId, TopicPartition};
 use uuid::Uuid;
 
 /// A state with one agent and these topics, named with their numbers of partitions.
 pub(super) fn state_with(topics: &[(&str, u32)]) -> State {
     let mut state = State::new();
-    let registration = RegisterAgent {
-        nonce: Uuid::from_u128(1),
-        agent_id: "a".into(),
-        host: "127.0.0.1".into(),
-        port: 9092,
-        peer_address: String::new(),
-        zone: None,
-        version_max: METADATA_VERSION_MAX,
-    };
-    apply(&mut state, AgentEpoch::default(), registration).unwrap();
+    register(&mut state, "a");
     for (i, (name, partitions)) in topics.iter().enumerate() {
         let create = CreateTopic {
             name: (*name).to_owned(),
@@ -34,7 +26,76 @@ pub(super) fn state_with(topics: &[(&str, u32)]) -> State {
     state
 }
 
-/// Applies a command of that agent.
+/// Adds an agent.
+pub(super) fn register(state: &mut State, agent_id: &str) {
+    let registration = RegisterAgent {
+        nonce: Uuid::from_u128(u128::from(state.position().0) + 1),
+        agent_id: agent_id.to_owned(),
+        host: "127.0.0.1".into(),
+        port: 9092,
+        peer_address: String::new(),
+        zone: None,
+        version_max: METADATA_VERSION_MAX,
+    };
+    apply(state, AgentEpoch::default(), registration).unwrap();
+}
+
+/// Stores a batch of this many bytes in a partition.
+pub(super) fn store(state: &mut State, topic: &str, partition: u32, bytes: u32) {
+    commit(state, topic, partition, bytes, 1, None);
+}
+
+/// Stores the first batch of a producer in a partition.
+pub(super) fn produce(
+    state: &mut State,
+    topic: &str,
+    partition: u32,
+    producer_id: i64,
+    records: u32,
+) {
+    let producer = BatchProducer {
+        id: producer_id,
+        epoch: 0,
+        base_sequence: 0,
+    };
+    commit(state, topic, partition, 100, records, Some(producer));
+}
+
+fn commit(
+    state: &mut State,
+    topic: &str,
+    partition: u32,
+    bytes: u32,
+    records: u32,
+    producer: Option<BatchProducer>,
+) {
+    let (topic, _) = state.topic_named(topic).unwrap();
+    let (writer, agent) = state.agents().next().unwrap();
+    let object = ObjectId {
+        writer,
+        sequence: agent.object_next,
+    };
+    let batch = BatchMeta {
+        bytes,
+        records,
+        max_timestamp: 0,
+        producer,
+    };
+    let run = CommitRun {
+        partition: TopicPartition { topic, partition },
+        position: 0,
+        batches: vec![batch],
+    };
+    let commit = CommitObject {
+        object,
+        bytes: u64::from(bytes),
+        runs: vec![run],
+    };
+    let outcome = command(state, commit).unwrap();
+    assert!(matches!(outcome[0].batches[0], BatchOutcome::Accepted(_)));
+}
+
+/// Applies a command of the first agent.
 pub(super) fn command<C: Submit>(state: &mut State, command: C) -> C::Outcome {
     let writer = state.agents().next().unwrap().0;
     apply(state, writer, command)

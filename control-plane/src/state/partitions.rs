@@ -192,6 +192,12 @@ impl Partition {
         self.high_watermark
     }
 
+    /// Idempotent producers that wrote within the last day, and are not forgotten therefore.
+    pub fn active_producers(&self, now_ms: i64) -> impl Iterator<Item = (i64, &ProducerState)> {
+        let producers = self.producers.iter().map(|(&id, producer)| (id, producer));
+        producers.filter(move |(_, producer)| !is_forgotten(producer, now_ms))
+    }
+
     /// Bytes of all its extents.
     pub fn bytes(&self) -> u64 {
         self.extents.values().map(|e| e.bytes).sum()
@@ -277,8 +283,7 @@ impl Partition {
             return;
         }
         self.producers_swept_ms = now_ms;
-        let forgotten =
-            |p: &ProducerState| now_ms.saturating_sub(p.seen_ms) > PRODUCER_EXPIRATION_MS;
+        let forgotten = |p: &ProducerState| is_forgotten(p, now_ms);
         let newest = self
             .producers
             .iter()
@@ -290,6 +295,10 @@ impl Partition {
             self.producers.retain(|_, p| !forgotten(p));
         }
     }
+}
+
+fn is_forgotten(producer: &ProducerState, now_ms: i64) -> bool {
+    now_ms.saturating_sub(producer.seen_ms) > PRODUCER_EXPIRATION_MS
 }
 
 impl Extent {
