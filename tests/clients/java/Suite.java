@@ -18,14 +18,23 @@ import java.util.concurrent.Future;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.AlterConfigOp.OpType;
+import org.apache.kafka.clients.admin.AlterConfigsOptions;
 import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.CreateTopicsOptions;
+import org.apache.kafka.clients.admin.FeatureUpdate;
+import org.apache.kafka.clients.admin.ListConfigResourcesOptions;
 import org.apache.kafka.clients.admin.ListOffsetsResult;
+import org.apache.kafka.clients.admin.LogDirDescription;
+import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.admin.ProducerState;
 import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.admin.UpdateFeaturesOptions;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -34,11 +43,18 @@ import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.ElectionType;
+import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.ElectionNotNeededException;
 import org.apache.kafka.common.errors.InvalidConfigurationException;
 import org.apache.kafka.common.errors.InvalidPartitionsException;
+import org.apache.kafka.common.errors.InvalidReplicaAssignmentException;
+import org.apache.kafka.common.errors.InvalidRequestException;
 import org.apache.kafka.common.errors.InvalidTopicException;
+import org.apache.kafka.common.errors.InvalidUpdateVersionException;
+import org.apache.kafka.common.errors.NoReassignmentInProgressException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
@@ -272,6 +288,14 @@ public class Suite {
         cases.put("admin-describe-configs", Suite::adminDescribeConfigs);
         cases.put("admin-create-partitions", Suite::adminCreatePartitions);
         cases.put("admin-delete-by-id", Suite::adminDeleteById);
+        cases.put("admin-incremental-configs", Suite::adminIncrementalConfigs);
+        cases.put("admin-group-configs", Suite::adminGroupConfigs);
+        cases.put("admin-broker-configs", Suite::adminBrokerConfigs);
+        cases.put("admin-elect-leaders", Suite::adminElectLeaders);
+        cases.put("admin-reassign", Suite::adminReassign);
+        cases.put("admin-log-dirs", Suite::adminLogDirs);
+        cases.put("admin-producers", Suite::adminProducers);
+        cases.put("admin-features", Suite::adminFeatures);
         cases.put("acks", Suite::acks);
         cases.put("idempotent-offsets", Suite::idempotentOffsets);
         cases.put("offsets", Suite::offsets);
@@ -356,6 +380,175 @@ public class Suite {
             admin.deleteTopics(org.apache.kafka.common.TopicCollection.ofTopicIds(Set.of(id))).all().get();
             eventually("the topic gone", () -> !admin.listTopics().names().get().contains(topic));
             failsWith(UnknownTopicOrPartitionException.class, () -> admin.deleteTopics(List.of(topic)).all().get());
+        }
+    }
+
+    static ConfigResource resource(ConfigResource.Type type, String name) {
+        return new ConfigResource(type, name);
+    }
+
+    static void alter(Admin admin, ConfigResource resource, boolean validateOnly, Object... changes) throws Exception {
+        List<AlterConfigOp> ops = new ArrayList<>();
+        for (int i = 0; i < changes.length; i += 3) {
+            ConfigEntry entry = new ConfigEntry((String) changes[i], (String) changes[i + 2]);
+            ops.add(new AlterConfigOp(entry, (OpType) changes[i + 1]));
+        }
+        AlterConfigsOptions options = new AlterConfigsOptions().validateOnly(validateOnly);
+        admin.incrementalAlterConfigs(Map.of(resource, ops), options).all().get();
+    }
+
+    static ConfigEntry config(Admin admin, ConfigResource resource, String name) throws Exception {
+        return admin.describeConfigs(List.of(resource)).all().get().get(resource).get(name);
+    }
+
+    static void adminIncrementalConfigs() throws Exception {
+        String topic = named("incremental");
+        create(topic, 1, Map.of("cleanup.policy", "compact"));
+        ConfigResource resource = resource(ConfigResource.Type.TOPIC, topic);
+        try (Admin admin = admin()) {
+            eventually("the topic", () -> admin.listTopics().names().get().contains(topic));
+            alter(admin, resource, true, "retention.ms", OpType.SET, "1");
+            alter(admin, resource, false, "cleanup.policy", OpType.APPEND, "delete", "segment.ms", OpType.SET, "7");
+            eventually("the append", () -> config(admin, resource, "cleanup.policy").value().equals("compact,delete"));
+            alter(admin, resource, false, "cleanup.policy", OpType.SUBTRACT, "compact", "segment.ms", OpType.DELETE, null);
+            eventually("the subtraction", () -> config(admin, resource, "cleanup.policy").value().equals("delete"));
+            check(config(admin, resource, "segment.ms").isDefault(), "segment.ms is not deleted");
+            equal("604800000", config(admin, resource, "retention.ms").value(), "what was only validated");
+            failsWith(InvalidConfigurationException.class, () -> alter(admin, resource, false, "retention.ms", OpType.APPEND, "1"));
+            failsWith(InvalidConfigurationException.class, () -> alter(admin, resource, false, "nonsense", OpType.SET, "1"));
+            failsWith(InvalidRequestException.class, () -> alter(admin, resource, false, "retention.ms", OpType.SET, null));
+            failsWith(InvalidRequestException.class, () -> alter(admin, resource, false, "retention.ms", OpType.SET, "1", "retention.ms", OpType.SET, "2"));
+        }
+    }
+
+    static void adminGroupConfigs() throws Exception {
+        ConfigResource group = resource(ConfigResource.Type.GROUP, named("configured"));
+        String session = "consumer.session.timeout.ms";
+        var groups = Set.of(ConfigResource.Type.GROUP);
+        try (Admin admin = admin()) {
+            equal("45000", config(admin, group, session).value(), "the default");
+            equal(ConfigEntry.ConfigSource.DEFAULT_CONFIG, config(admin, group, session).source(), "its source");
+            alter(admin, group, false, session, OpType.SET, "50000", "share.auto.offset.reset", OpType.SET, "earliest");
+            eventually("the group's own", () -> config(admin, group, session).value().equals("50000"));
+            equal(ConfigEntry.ConfigSource.DYNAMIC_GROUP_CONFIG, config(admin, group, session).source(), "its source");
+            check(admin.listConfigResources(groups, new ListConfigResourcesOptions()).all().get().contains(group), "it is not listed");
+            String[][] refused = {
+                {session, "1"}, {session, "60001"}, {session, "x"}, {"consumer.heartbeat.interval.ms", "1"},
+                {"share.record.lock.duration.ms", "999"}, {"share.isolation.level", "x"}, {"nonsense", "1"},
+            };
+            for (String[] pair : refused) {
+                failsWith(InvalidConfigurationException.class, () -> alter(admin, group, false, pair[0], OpType.SET, pair[1]));
+            }
+            failsWith(InvalidConfigurationException.class, () -> alter(admin, group, false, session, OpType.APPEND, "50001"));
+            ConfigResource nobody = resource(ConfigResource.Type.GROUP, "");
+            failsWith(InvalidRequestException.class, () -> alter(admin, nobody, false, session, OpType.SET, "50000"));
+            alter(admin, group, false, session, OpType.DELETE, null, "share.auto.offset.reset", OpType.DELETE, null);
+            eventually("the default again", () -> config(admin, group, session).value().equals("45000"));
+        }
+    }
+
+    static void adminBrokerConfigs() throws Exception {
+        String name = "log.message.timestamp.after.max.ms";
+        String usual = "3600000";
+        try (Admin admin = admin()) {
+            String node = "" + admin.describeCluster().nodes().get().iterator().next().id();
+            ConfigResource one = resource(ConfigResource.Type.BROKER, node);
+            ConfigResource all = resource(ConfigResource.Type.BROKER, "");
+            alter(admin, all, false, name, OpType.SET, "3600001");
+            eventually("what all have", () -> config(admin, one, name).value().equals("3600001"));
+            equal(ConfigEntry.ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, config(admin, one, name).source(), "its source");
+            alter(admin, one, false, name, OpType.SET, "3600002");
+            eventually("what one has", () -> config(admin, one, name).value().equals("3600002"));
+            equal(ConfigEntry.ConfigSource.DYNAMIC_BROKER_CONFIG, config(admin, one, name).source(), "its source");
+            equal("3600001", config(admin, all, name).value(), "what all have");
+            failsWith(InvalidRequestException.class, () -> alter(admin, one, false, "num.partitions", OpType.SET, "3"));
+            failsWith(InvalidRequestException.class, () -> alter(admin, one, false, name, OpType.SET, "x"));
+            failsWith(InvalidConfigurationException.class, () -> alter(admin, one, false, name, OpType.APPEND, "1"));
+            alter(admin, one, false, name, OpType.DELETE, null);
+            alter(admin, all, false, name, OpType.DELETE, null);
+            eventually("the default again", () -> config(admin, one, name).value().equals(usual));
+        }
+    }
+
+    static TopicPartition partition(String topic, int partition) {
+        return new TopicPartition(topic, partition);
+    }
+
+    static void adminElectLeaders() throws Exception {
+        TopicPartition there = partition(named("cases"), 0);
+        TopicPartition nowhere = partition("nowhere", 0);
+        try (Admin admin = admin()) {
+            for (ElectionType type : ElectionType.values()) {
+                var told = admin.electLeaders(type, Set.of(there, nowhere)).partitions().get();
+                equal(ElectionNotNeededException.class, told.get(there).get().getClass(), "a partition that is there");
+                equal(UnknownTopicOrPartitionException.class, told.get(nowhere).get().getClass(), "one that is not");
+            }
+            equal(Map.of(), admin.electLeaders(ElectionType.PREFERRED, null).partitions().get(), "all of them");
+        }
+    }
+
+    static void adminReassign() throws Exception {
+        String topic = named("cases");
+        TopicPartition there = partition(topic, 0);
+        try (Admin admin = admin()) {
+            equal(Map.of(), admin.listPartitionReassignments().reassignments().get(), "what is going on");
+            var shown = admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions().get(0);
+            List<Integer> replicas = shown.replicas().stream().map(Node::id).toList();
+            reassign(admin, there, Optional.of(replicas));
+            failsWith(InvalidReplicaAssignmentException.class, () -> reassign(admin, there, Optional.of(List.of(987_654))));
+            failsWith(NoReassignmentInProgressException.class, () -> reassign(admin, there, Optional.empty()));
+            TopicPartition nowhere = partition("nowhere", 0);
+            failsWith(UnknownTopicOrPartitionException.class, () -> reassign(admin, nowhere, Optional.of(replicas)));
+        }
+    }
+
+    static void reassign(Admin admin, TopicPartition partition, Optional<List<Integer>> to) throws Exception {
+        admin.alterPartitionReassignments(Map.of(partition, to.map(NewPartitionReassignment::new))).all().get();
+    }
+
+    static void adminLogDirs() throws Exception {
+        String topic = named("stored");
+        create(topic, 2, Map.of());
+        sendAndClose(topic, List.of(new byte[5000]), "compression.type", "none");
+        try (Admin admin = admin()) {
+            List<Integer> nodes = admin.describeCluster().nodes().get().stream().map(Node::id).toList();
+            eventually("each partition once", () -> {
+                Map<TopicPartition, Long> sizes = new HashMap<>();
+                for (var dirs : admin.describeLogDirs(nodes).allDescriptions().get().values()) {
+                    for (LogDirDescription dir : dirs.values()) {
+                        dir.replicaInfos().forEach((of, info) -> sizes.merge(of, info.size(), Long::sum));
+                    }
+                }
+                long stored = sizes.getOrDefault(partition(topic, 0), -1L);
+                return stored >= 5000 && stored < 6000 && sizes.getOrDefault(partition(topic, 1), -1L) == 0;
+            });
+        }
+    }
+
+    static void adminProducers() throws Exception {
+        String topic = named("producers");
+        create(topic, 1, Map.of());
+        sendAndClose(topic, numbered(10));
+        TopicPartition partition = partition(topic, 0);
+        try (Admin admin = admin()) {
+            var told = admin.describeProducers(List.of(partition)).all().get().get(partition).activeProducers();
+            equal(1, told.size(), "producers");
+            ProducerState producer = told.get(0);
+            equal(9, producer.lastSequence(), "the last sequence");
+            equal(0, producer.producerEpoch(), "the epoch");
+            check(producer.currentTransactionStartOffset().isEmpty(), "it is in a transaction");
+        }
+    }
+
+    static void adminFeatures() throws Exception {
+        try (Admin admin = admin()) {
+            var told = admin.describeFeatures().featureMetadata().get();
+            told.finalizedFeatures().forEach((name, level) -> {
+                var range = told.supportedFeatures().get(name);
+                check(range != null && range.maxVersion() >= level.maxVersionLevel(), name + " is not supported as it is in force");
+            });
+            FeatureUpdate update = new FeatureUpdate((short) 1, FeatureUpdate.UpgradeType.UPGRADE);
+            failsWith(InvalidUpdateVersionException.class, () -> admin.updateFeatures(Map.of("nonsense", update), new UpdateFeaturesOptions()).all().get());
         }
     }
 

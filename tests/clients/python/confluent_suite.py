@@ -6,6 +6,7 @@ import time
 
 from confluent_kafka import (
     Consumer,
+    ElectionType,
     KafkaError,
     KafkaException,
     OFFSET_BEGINNING,
@@ -13,7 +14,14 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+)
 
 import contract
 from contract import PARTITIONS, RECORDS, Record, eventually, named
@@ -196,6 +204,52 @@ def cases(bootstrap):
         again = admin_of(bootstrap).delete_topics([name])[name]
         fails_with(KafkaError.UNKNOWN_TOPIC_OR_PART, lambda: again.result(30))
 
+    def admin_incremental_configs():
+        name = named("incremental", CLIENT)
+        create(bootstrap, name, 1, {"cleanup.policy": "compact"})
+        admin = admin_of(bootstrap)
+
+        def alter(*changes):
+            entries = [
+                ConfigEntry(key, value, incremental_operation=operation)
+                for key, operation, value in changes
+            ]
+            resource = ConfigResource(
+                ConfigResource.Type.TOPIC, name, incremental_configs=entries
+            )
+            admin.incremental_alter_configs([resource])[resource].result(30)
+
+        def config(key):
+            resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+            return admin.describe_configs([resource])[resource].result(30)[key]
+
+        alter(
+            ("cleanup.policy", AlterConfigOpType.APPEND, "delete"),
+            ("segment.ms", AlterConfigOpType.SET, "7"),
+        )
+        eventually("the append", lambda: config("cleanup.policy").value == "compact,delete")
+        assert config("segment.ms").value == "7"
+        alter(
+            ("cleanup.policy", AlterConfigOpType.SUBTRACT, "compact"),
+            ("segment.ms", AlterConfigOpType.DELETE, None),
+        )
+        eventually("the subtraction", lambda: config("cleanup.policy").value == "delete")
+        assert config("segment.ms").is_default
+        fails_with(
+            KafkaError.INVALID_CONFIG,
+            lambda: alter(("retention.ms", AlterConfigOpType.APPEND, "1")),
+        )
+
+    def admin_elect_leaders():
+        there, nowhere = TopicPartition(topic, 0), TopicPartition("nowhere", 0)
+        for kind in [ElectionType.PREFERRED, ElectionType.UNCLEAN]:
+            told = admin_of(bootstrap).elect_leaders(kind, [there, nowhere]).result(30)
+            codes = {partition: error.code() for partition, error in told.items()}
+            assert codes == {
+                there: KafkaError.ELECTION_NOT_NEEDED,
+                nowhere: KafkaError.UNKNOWN_TOPIC_OR_PART,
+            }, codes
+
     def acks():
         name = named("acks", CLIENT)
         create(bootstrap, name, 1)
@@ -300,6 +354,8 @@ def cases(bootstrap):
         admin_describe_configs,
         admin_create_partitions,
         admin_delete,
+        admin_incremental_configs,
+        admin_elect_leaders,
         acks,
         idempotent_offsets,
         offsets,
