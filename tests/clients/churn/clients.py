@@ -22,6 +22,8 @@ class Client:
     is_consumer_protocol: bool = False
     # Why its own leader may give a partition to two members; whether it does is not judged then.
     assigns_twice: str = ""
+    # Why it may believe that it owns what it has lost when the coordinator ends; it is not judged then.
+    loses_coordinator: str = ""
     env: dict = field(default_factory=dict, hash=False)
 
     @property
@@ -65,5 +67,12 @@ CLIENTS = [
     ),
     Client("aiokafka-range", AIOKAFKA, "range"),
     Client("aiokafka-roundrobin", AIOKAFKA, "roundrobin"),
-    Client("kafkajs", KAFKAJS, "RoundRobinAssigner", has_static=False, env=NODE_MODULES),
+    Client(
+        "kafkajs",
+        KAFKAJS,
+        "RoundRobinAssigner",
+        has_static=False,
+        loses_coordinator="it looks for the new coordinator after it has crashed, which may be after its session",
+        env=NODE_MODULES,
+    ),
 ]

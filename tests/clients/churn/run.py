@@ -75,6 +75,8 @@ def picked(cluster, report):
             continue
         if client.assigns_twice:
             report.expected(f"{client.name} owned twice", client.assigns_twice)
+        if client.loses_coordinator:
+            report.expected(f"{client.name} owned twice when the coordinator ends", client.loses_coordinator)
         yield client
 
 

@@ -20,6 +20,7 @@ CLIENTS = (
     "franz-cooperative",
     "kafka-python-range",
     "aiokafka-range",
+    "kafkajs",
 )
 
 
@@ -31,6 +32,7 @@ def coordinated_by(setting, agent, client):
 
 def start(setting, agent, client):
     lane = Lane(setting, client, coordinated_by(setting, agent, client))
+    lane.judges_owners = lane.judges_owners and not client.loses_coordinator
     lane.start()
     lane.start(commit="auto")
     lane.settled()

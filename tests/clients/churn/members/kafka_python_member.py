@@ -11,6 +11,10 @@ from kafka.structs import OffsetAndMetadata
 import member
 from member import emit
 
+# SUBTLE: kafka-python 3.0.12 drops the assignment if a poll ends while a leader that joined because of a topic that has
+# grown waits for it. So a poll has to be longer than a rebalance.
+POLL_MS = 5000
+
 ASSIGNORS = {
     "range": RangePartitionAssignor,
     "cooperative-sticky": CooperativeStickyAssignor,
@@ -68,7 +72,7 @@ class Member:
 
     def consume(self):
         offsets = {}
-        for partition, batch in self.consumer.poll(timeout_ms=100, max_records=100).items():
+        for partition, batch in self.consumer.poll(timeout_ms=POLL_MS, max_records=100).items():
             member.records((r.partition, r.offset, r.value.decode()) for r in batch)
             offsets[partition.partition] = batch[-1].offset + 1
         if offsets and not self.auto:
@@ -85,5 +89,5 @@ class Member:
         emit("closed")
 
 
-logging.basicConfig(level=logging.WARNING)
+logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
 Member(member.arguments()).run()

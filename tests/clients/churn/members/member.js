@@ -39,7 +39,8 @@ const kafka = new Kafka({
   brokers: args.bootstrap.split(','),
   logLevel: logLevel.WARN,
   logCreator,
-  retry: { initialRetryTime: 100, maxRetryTime: 1000, retries: 60 },
+  // SUBTLE: it looks for the coordinator anew only after it has given up and begun again.
+  retry: { initialRetryTime: 100, maxRetryTime: 1000, retries: 5 },
 })
 
 const consumer = kafka.consumer({
@@ -105,6 +106,8 @@ async function main() {
   consumer.on(consumer.events.CRASH, ({ payload }) => {
     disown('lost')
     emit('error', { error: String(payload.error) })
+    // It takes some errors for final, a session lost before a commit for one. Then its application begins again.
+    if (!payload.restart) begin().catch(fatal)
   })
   process.on('SIGTERM', async () => {
     // Before it has left: others may own them from then on.
@@ -115,12 +118,18 @@ async function main() {
     process.exit(0)
   })
   emit('started')
+  await begin()
+}
+
+async function begin() {
   await consumer.connect()
   await consumer.subscribe({ topics: [args.topic], fromBeginning: true })
   await consumer.run({ autoCommit: auto, autoCommitInterval: 500, eachBatch })
 }
 
-main().catch(error => {
+function fatal(error) {
   emit('error', { error: String(error) })
   process.exit(1)
-})
+}
+
+main().catch(fatal)
