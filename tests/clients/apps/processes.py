@@ -30,10 +30,10 @@ def eventually(what, holds, seconds=60.0):
 class Java:
     """A Java program. Its output is in `log`."""
 
-    def __init__(self, main, arguments, log, classpath, heap="256m"):
+    def __init__(self, main, arguments, log, classpath, heap="256m", options=()):
         self.name = main
         self.log = log
-        options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        options = [*options, f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
                    "-Dorg.slf4j.simpleLogger.showDateTime=true"]
         with open(log, "wb") as out:
             self.process = subprocess.Popen(["java", *options, "-cp", classpath, main, *arguments], stdin=subprocess.DEVNULL,
