@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::api::Dispatch;
 use crate::config::BrokerConfig;
 use crate::fetch::Fetcher;
-use crate::group::Groups;
+use crate::group::{self, Groups};
 use crate::net::{Listener, Server};
 use crate::peers;
 use crate::produce::Pipeline;
@@ -209,6 +209,12 @@ fn assemble(
         config.groups.clone(),
         shutdown,
     );
+    let retention = group::retention::run(
+        groups.clone(),
+        parts.rng.fork("retention"),
+        shutdown.clone(),
+    );
+    runtime::tasks::spawn("offset retention", shutdown, retention);
     let broker = Broker {
         session,
         pipeline,

@@ -71,7 +71,13 @@ fn sort(
     let (mut offsets, mut refusals) = (Vec::new(), Vec::new());
     for topic in &body.topics {
         for partition in &topic.partitions {
-            match to_commit(state, topic, partition, metadata_bytes_max) {
+            match to_commit(
+                state,
+                body.retention_time_ms,
+                topic,
+                partition,
+                metadata_bytes_max,
+            ) {
                 Ok(offset) => {
                     offsets.push(offset);
                     refusals.push(None);
@@ -83,8 +89,12 @@ fn sort(
     (offsets, refusals)
 }
 
+/// Stands for the brokers' retention; the field is there in versions 2 to 4.
+const RETENTION_OF_BROKERS: i64 = -1;
+
 fn to_commit(
     state: &State,
+    retention_ms: i64,
     topic: &OffsetCommitRequestTopic,
     asked: &OffsetCommitRequestPartition,
     metadata_bytes_max: usize,
@@ -105,6 +115,7 @@ fn to_commit(
         offset: asked.committed_offset,
         leader_epoch: asked.committed_leader_epoch,
         metadata: metadata.map(ToString::to_string).unwrap_or_default(),
+        retention_ms: (retention_ms != RETENTION_OF_BROKERS).then_some(retention_ms),
     })
 }
 

@@ -230,6 +230,7 @@ mod tests {
             leader_epoch: 3,
             metadata: "m".into(),
             committed_ms: 0,
+            expires_ms: None,
         };
         let name = TopicName(StrBytes::from_static_str("t"));
         vec![(name, vec![(0, Some(committed)), (1, None)])]

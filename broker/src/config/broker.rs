@@ -10,8 +10,8 @@ use super::group::GroupDefaults;
 use super::topic::{TopicConfig, TopicDefaults};
 use crate::fetch::FetchOptions;
 use crate::fetch::session::SessionOptions;
-use crate::group::GroupOptions;
 use crate::group::machine::Limits;
+use crate::group::{GroupOptions, RetentionOptions};
 use crate::net::NetConfig;
 use crate::produce::{BatcherOptions, PipelineOptions};
 
@@ -376,6 +376,19 @@ const OWN_SETTINGS: &[Setting] = &[
         "Greatest share.record.lock.duration.ms of a group.",
     ),
     Setting::new(
+        "offsets.retention.minutes",
+        int(1, INT),
+        "10080",
+        "How long committed offsets are kept after a group has lost its last member; of consumers that are no members, \
+         after the commit; of topics that a group is not subscribed to any more, after the commit.",
+    ),
+    Setting::new(
+        "offsets.retention.check.interval.ms",
+        time(1),
+        "600000",
+        "How often an agent looks for committed offsets that have expired.",
+    ),
+    Setting::new(
         "offset.metadata.max.bytes",
         Kind::Bytes { min: 0, max: INT },
         "4096",
@@ -462,6 +475,14 @@ impl BrokerConfig {
                 ..limits
             },
             defaults: GroupDefaults::new(&resolved),
+            retention: RetentionOptions {
+                retention: Duration::from_secs(
+                    int("offsets.retention.minutes")
+                        .unsigned_abs()
+                        .saturating_mul(60),
+                ),
+                check_interval: resolved.duration("offsets.retention.check.interval.ms"),
+            },
             offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
             ..GroupOptions::default()
         };

@@ -35,6 +35,8 @@ pub(super) enum Ask {
         Vec<(String, BTreeSet<TopicPartition>)>,
         Reply<Result<Deletion, GroupError>>,
     ),
+    /// Forget offsets that have expired.
+    ExpireOffsets(Reply<Result<Expiry, GroupError>>),
     /// Describe the group, as one of the classic type.
     Describe(Reply<Result<GroupView, GroupError>>),
     Delete(Reply<Result<(), GroupError>>),
@@ -44,6 +46,12 @@ pub(super) enum Ask {
 pub(super) struct Deletion {
     /// Topics that are subscribed to, and whose offsets therefore stay.
     pub kept: BTreeSet<String>,
+    pub writes: Vec<Write>,
+}
+
+/// Offsets being forgotten since they have expired.
+pub(super) struct Expiry {
+    pub offsets: usize,
     pub writes: Vec<Write>,
 }
 

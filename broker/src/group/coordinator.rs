@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::ask::{Ask, Deletion, Reply};
+use super::ask::{Ask, Deletion, Expiry, Reply};
 use super::held::Held;
 use super::kind::{Answer, Machine, Output, Summary};
 use super::lease::{self, Leased};
@@ -21,7 +21,7 @@ use super::machine::{
 };
 use super::records::Change;
 use super::registry::Shared;
-use super::{metrics, offsets, save};
+use super::{metrics, offsets, retention, save};
 
 /// Why the task does not serve the group any longer.
 enum End {
@@ -247,6 +247,9 @@ impl<'a> Coordinator<'a> {
             Ask::DeleteOffsets(topics, reply) => {
                 let _ = reply.send(self.delete_offsets(topics).await);
             }
+            Ask::ExpireOffsets(reply) => {
+                let _ = reply.send(self.expire_offsets().await);
+            }
             Ask::Describe(reply) => {
                 let _ = reply.send(match self.exists() {
                     true => self.machine.describe(),
@@ -305,6 +308,27 @@ impl<'a> Coordinator<'a> {
         let writes = offsets::delete(session, self.group, self.epoch, &partitions).await?;
         let kept = kept.into_iter().map(|(topic, _)| topic).collect();
         Ok(Deletion { kept, writes })
+    }
+
+    /// Forgets offsets that have expired. While members are joining their topics may not all be known.
+    async fn expire_offsets(&mut self) -> Result<Expiry, GroupError> {
+        let joining = [
+            GroupState::PreparingRebalance,
+            GroupState::CompletingRebalance,
+        ];
+        let mut seen = vec![];
+        if self.machine.check_offset_delete().is_ok() && !joining.contains(&self.machine.state()) {
+            let options = &self.shared.options.retention;
+            let replica = self.shared.session.replica();
+            let topics = replica.read(|s| retention::expired(s, self.group, options));
+            let unused = topics
+                .into_iter()
+                .filter(|(topic, _)| !self.machine.is_subscribed_to(topic));
+            seen = unused.flat_map(|(_, seen)| seen).collect();
+        }
+        let writes = retention::expire(&self.shared.session, self.group, self.epoch, &seen).await?;
+        let offsets = seen.len();
+        Ok(Expiry { offsets, writes })
     }
 
     /// Deletes the group if it has no members.

@@ -24,6 +24,7 @@ mod options;
 mod placement;
 mod records;
 mod registry;
+pub(crate) mod retention;
 mod save;
 
 #[cfg(test)]
@@ -35,3 +36,4 @@ pub(crate) use kind::GroupType;
 pub use options::GroupOptions;
 pub(crate) use placement::coordinator_node;
 pub(crate) use registry::{Groups, Listed};
+pub use retention::RetentionOptions;

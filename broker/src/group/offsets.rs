@@ -16,7 +16,7 @@ const COMMAND_BYTES: usize = 512 << 10;
 const OFFSET_BYTES: usize = 64;
 
 /// Partitions forgotten by one command.
-const DELETED_MAX: usize = COMMAND_BYTES / OFFSET_BYTES;
+pub(super) const DELETED_MAX: usize = COMMAND_BYTES / OFFSET_BYTES;
 
 /// Puts commits into the order of the metadata log.
 pub(super) async fn commit(
@@ -115,6 +115,7 @@ mod tests {
             offset: i64::MAX,
             leader_epoch: i32::MIN,
             metadata: "x".repeat(if index.is_multiple_of(2) { 0 } else { 4096 }),
+            retention_ms: Some(i64::MAX),
         };
         let offsets: Vec<OffsetToCommit> = (0..1000).map(offset).collect();
         let commands = split(offsets.clone());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::machine::Limits;
+use super::retention::RetentionOptions;
 use crate::config::group::GroupDefaults;
 
 /// Bounds of the groups that an agent coordinates.
@@ -12,6 +13,8 @@ pub struct GroupOptions {
     pub limits: Limits,
     /// The configs of groups that set none; for one that does: `defaults.of(state.group_configs(group))`.
     pub defaults: GroupDefaults,
+    /// When committed offsets are forgotten.
+    pub retention: RetentionOptions,
     /// Longest metadata beside a committed offset (`offset.metadata.max.bytes`).
     pub offset_metadata_bytes_max: usize,
     /// Groups in memory at once; requests for more are told to try again.
@@ -36,6 +39,7 @@ impl Default for GroupOptions {
         Self {
             limits: Limits::default(),
             defaults: GroupDefaults::default(),
+            retention: RetentionOptions::default(),
             offset_metadata_bytes_max: 4096,
             groups_max: 100_000,
             members_bytes_max: 512 << 20,

@@ -109,6 +109,11 @@ impl Groups {
         }))
     }
 
+    /// The process whose groups they are.
+    pub(super) fn session(&self) -> &Session {
+        &self.0.session
+    }
+
     /// What bounds them.
     pub(crate) fn options(&self) -> &GroupOptions {
         &self.0.options
@@ -197,6 +202,13 @@ impl Groups {
         let deletion = self.ask(group, ask).await??;
         offsets::settled(deletion.writes).await?;
         Ok(deletion.kept)
+    }
+
+    /// Forgets offsets of a group that have expired; says how many.
+    pub(super) async fn expire_offsets(&self, group: &str) -> Result<usize, GroupError> {
+        let expiry = self.ask(group, Ask::ExpireOffsets).await??;
+        offsets::settled(expiry.writes).await?;
+        Ok(expiry.offsets)
     }
 
     /// Makes sure that groups that are not known here do not exist; before several are described or

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod life;
+mod retention;
 mod takeover;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ struct Agent {
     groups: Groups,
     /// Its own handle on the log, to be broken alone.
     log: MemoryLog,
+    clock: Arc<SimClock>,
     shutdown: Shutdown,
 }
 
@@ -63,7 +65,7 @@ async fn agent(log: &MemoryLog, name: &str, options: GroupOptions) -> Agent {
     let session = replica.join(registration, &shutdown).await.unwrap();
     let groups = Groups::new(
         session.clone(),
-        clock,
+        clock.clone(),
         rng.fork("groups"),
         options,
         &shutdown,
@@ -72,6 +74,7 @@ async fn agent(log: &MemoryLog, name: &str, options: GroupOptions) -> Agent {
         session,
         groups,
         log,
+        clock,
         shutdown,
     }
 }
@@ -229,5 +232,6 @@ fn to_commit(offset: i64) -> OffsetToCommit {
         offset,
         leader_epoch: 0,
         metadata: "m".into(),
+        retention_ms: None,
     }
 }

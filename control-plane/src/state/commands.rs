@@ -7,9 +7,9 @@ use super::{
     AcquireGroup, AcquireLease, AgentRejection, AllocateProducerId, AlterConfigs, CommitObject,
     CommitOffsets, CommitRejection, Context, Coordinator, CreatePartitions, CreateTopic,
     DeleteGroup, DeleteOffsets, DeleteRecords, DeleteRecordsRejection, DeleteTopic,
-    DeregisterAgent, ExpireAgent, ForgetObjects, GroupRejection, Heartbeat, Lease, LeaseRejection,
-    RaiseMetadataVersion, RegisterAgent, Registered, ReleaseLease, ReportCheckpoint, RunOutcome,
-    SaveGroup, State, TopicRejection, VersionRejection,
+    DeregisterAgent, ExpireAgent, ExpireOffsets, ForgetObjects, GroupRejection, Heartbeat, Lease,
+    LeaseRejection, RaiseMetadataVersion, RegisterAgent, Registered, ReleaseLease,
+    ReportCheckpoint, RunOutcome, SaveGroup, State, TopicRejection, VersionRejection,
 };
 
 /// A command whose outcome has a type of its own.
@@ -80,4 +80,5 @@ commands! {
     DeleteGroup => Result<(), GroupRejection>,
     ReportCheckpoint => (),
     RaiseMetadataVersion => Result<u16, VersionRejection>,
+    ExpireOffsets => Result<(), GroupRejection>,
 }

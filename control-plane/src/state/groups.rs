@@ -25,6 +25,8 @@ pub struct Group {
     pub saved: BTreeMap<String, Bytes>,
     /// A save whose last part has not come yet.
     staged: StagedSave,
+    /// The log's time of the save after which it had no members; none while it has some, or if it never had any.
+    pub empty_since_ms: Option<i64>,
     /// Committed offsets.
     pub offsets: BTreeMap<TopicPartition, CommittedOffset>,
 }
@@ -48,6 +50,8 @@ pub struct CommittedOffset {
     pub metadata: String,
     /// The log's time of the commit.
     pub committed_ms: i64,
+    /// When it expires, if the commit said so (until version 4 of OffsetCommit); in the log's time.
+    pub expires_ms: Option<i64>,
 }
 
 /// Outcome of [`AcquireGroup`].
@@ -108,7 +112,7 @@ pub struct SaveGroup {
     pub part: u32,
     /// Whether all parts are there with this one, so that the save takes effect.
     pub is_last: bool,
-    /// Records to be written, by name.
+    /// Records to be written, by name. Those of members, and no others, have a `/` in their names.
     pub puts: Vec<(String, Bytes)>,
     /// Records to be forgotten; one that is also written is written.
     pub removed: Vec<String>,
@@ -136,6 +140,8 @@ pub struct OffsetToCommit {
     pub leader_epoch: i32,
     /// As in [`CommittedOffset`].
     pub metadata: String,
+    /// How long it is kept after the commit whatever its group does, in milliseconds; none is as long as others are.
+    pub retention_ms: Option<i64>,
 }
 
 /// Forgets committed offsets.
@@ -181,6 +187,7 @@ impl SaveGroup {
                 group.saved.remove(name);
             }
             group.saved.extend(staged.puts);
+            group.note_members(by.now_ms);
         }
         Ok(())
     }
@@ -199,16 +206,19 @@ impl CommitOffsets {
             offset,
             leader_epoch,
             metadata,
+            retention_ms,
         } in self.offsets
         {
             // The topic may have been deleted while the commit was under way.
             if state.partitions.contains_key(&partition) {
                 let committed_ms = by.now_ms;
+                let expires_ms = retention_ms.map(|after| by.now_ms.saturating_add(after));
                 let committed = CommittedOffset {
                     offset,
                     leader_epoch,
                     metadata,
                     committed_ms,
+                    expires_ms,
                 };
                 let group = state.coordinated(&self.group, self.epoch, by)?;
                 group.offsets.insert(partition, committed);
@@ -267,7 +277,7 @@ impl State {
         })
     }
 
-    fn coordinated(
+    pub(super) fn coordinated(
         &mut self,
         group: &str,
         epoch: u64,

@@ -21,6 +21,7 @@ mod entry;
 mod groups;
 mod leases;
 mod objects;
+mod offset_retention;
 mod partitions;
 mod producers;
 mod topics;
@@ -43,6 +44,7 @@ pub use groups::{
 };
 pub use leases::{AcquireLease, Lease, LeaseRejection, ReleaseLease};
 pub use objects::{ForgetObjects, ObjectState};
+pub use offset_retention::ExpireOffsets;
 pub use partitions::{
     BatchMeta, BatchOutcome, BatchProducer, BatchRejection, CommitObject, CommitRejection,
     CommitRun, DeleteRecords, DeleteRecordsRejection, Extent, Partition, RunOutcome,

@@ -577,3 +577,40 @@ proptest! {
         let _ = state.apply(Position(2), &versioned);
     }
 }
+
+#[test]
+fn an_offset_that_was_committed_anew_does_not_expire() {
+    let (mut driver, a) = Driver::with_topic();
+    let group = || "g".to_owned();
+    let epoch = driver.submit(a, AcquireGroup { group: group() }).epoch;
+    let commit = |offset| CommitOffsets {
+        group: group(),
+        epoch,
+        offsets: vec![OffsetToCommit {
+            partition: tp(0),
+            offset,
+            leader_epoch: -1,
+            metadata: String::new(),
+            retention_ms: None,
+        }],
+    };
+    let seen = |driver: &Driver| {
+        let group = driver.state.group("g").unwrap();
+        group.expired_offsets(0, i64::MAX).collect::<Vec<_>>()
+    };
+    let expire = |epoch, seen: &[(TopicPartition, i64)]| ExpireOffsets {
+        group: group(),
+        epoch,
+        seen: seen.to_vec(),
+    };
+    driver.submit(a, commit(1)).unwrap();
+    let before = seen(&driver);
+    driver.submit(a, commit(2)).unwrap();
+    assert_eq!(driver.submit(a, expire(epoch, &before)), Ok(()));
+    assert_eq!(seen(&driver).len(), 1, "it was committed since");
+    let now = seen(&driver);
+    let fenced = driver.submit(a, expire(epoch + 1, &now));
+    assert_eq!(fenced, Err(GroupRejection::NotCoordinator));
+    assert_eq!(driver.submit(a, expire(epoch, &now)), Ok(()));
+    assert_eq!(seen(&driver), []);
+}
