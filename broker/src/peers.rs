@@ -1,15 +1,20 @@
 //! Agents wake each other: whoever appended to the metadata log tells the others its position, so that they need not
 //! poll for it. Only a hint: eight bytes, the position, big endian. A false one costs its reader a look at the log.
+//!
+//! The connections also tell who has ended: whoever could be reached, and whose address refuses connections now. Who
+//! is frozen or cut off is not refused but silent, and gets its whole session timeout.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use control_plane::log::Position;
 use control_plane::replica::Session;
+use object_format::AgentEpoch;
 use runtime::Shutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 /// Peers that may be connected at once.
@@ -20,6 +25,13 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Longest time to reach a peer or to have it take a hint.
 const PEER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Another agent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Peer {
+    agent: AgentEpoch,
+    address: String,
+}
 
 /// Takes hints from other agents until `shutdown` begins.
 pub(crate) async fn listen(listener: TcpListener, session: Session, shutdown: Shutdown) {
@@ -51,9 +63,9 @@ async fn take_hints(mut stream: TcpStream, session: Session) {
 
 /// Tells every other agent of this one's appends until `shutdown` begins.
 pub(crate) async fn notify(session: Session, shutdown: Shutdown) {
-    let mut told: HashMap<String, AbortHandle> = HashMap::new();
+    let mut told: HashMap<Peer, AbortHandle> = HashMap::new();
     let mut positions = session.replica().positions();
-    let mut known: Option<Vec<String>> = None;
+    let mut known: Option<Vec<Peer>> = None;
     loop {
         let peers = others(&session);
         if known.as_ref() != Some(&peers) {
@@ -82,32 +94,59 @@ pub(crate) async fn notify(session: Session, shutdown: Shutdown) {
     told.values().for_each(AbortHandle::abort);
 }
 
-fn others(session: &Session) -> Vec<String> {
+fn others(session: &Session) -> Vec<Peer> {
     session.replica().read(|state| {
         let others = state
             .agents()
             .filter(|(epoch, _)| *epoch != session.epoch());
-        let addresses = others.map(|(_, agent)| agent.registration.peer_address.clone());
-        addresses.filter(|address| !address.is_empty()).collect()
+        let peers = others.map(|(agent, other)| Peer {
+            agent,
+            address: other.registration.peer_address.clone(),
+        });
+        peers.filter(|peer| !peer.address.is_empty()).collect()
     })
 }
 
 /// Keeps a connection to one peer and sends it the newest position whenever there is a newer one.
-async fn tell(peer: String, session: Session) {
-    let mut appended = session.appended();
+async fn tell(peer: Peer, session: Session) {
+    let mut was_reached = false;
     loop {
-        let connected = tokio::time::timeout(PEER_TIMEOUT, TcpStream::connect(&peer)).await;
-        if let Ok(Ok(mut stream)) = connected {
-            let _ = stream.set_nodelay(true);
-            // Also what was appended while there was no connection.
-            loop {
-                let newest = appended.borrow_and_update().0;
-                let sent = tokio::time::timeout(PEER_TIMEOUT, stream.write_u64(newest)).await;
-                if !matches!(sent, Ok(Ok(()))) || appended.changed().await.is_err() {
-                    break;
-                }
+        let connected = tokio::time::timeout(PEER_TIMEOUT, TcpStream::connect(&peer.address)).await;
+        match connected {
+            Ok(Ok(stream)) => {
+                was_reached = true;
+                session.note_gone(peer.agent, false);
+                send_hints(stream, session.appended()).await;
             }
+            // SUBTLE: only if it could be reached before. Else the address may be one that nobody can use.
+            Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                session.note_gone(peer.agent, was_reached);
+            }
+            _ => {}
         }
         tokio::time::sleep(RECONNECT_PAUSE).await;
+    }
+}
+
+/// Sends positions until the connection ends or this process does not append any more.
+async fn send_hints(mut stream: TcpStream, mut appended: watch::Receiver<Position>) {
+    let _ = stream.set_nodelay(true);
+    let (mut from_peer, mut to_peer) = stream.split();
+    // A peer sends nothing: this ends when the connection does, and that is noticed at once.
+    let ended = from_peer.read_u8();
+    tokio::pin!(ended);
+    // The first also tells what was appended while there was no connection.
+    loop {
+        let newest = appended.borrow_and_update().0;
+        let sent = tokio::time::timeout(PEER_TIMEOUT, to_peer.write_u64(newest)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            return;
+        }
+        tokio::select! {
+            changed = appended.changed() => if changed.is_err() {
+                return;
+            },
+            _ = &mut ended => return,
+        }
     }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tests::cluster::{agents, until};
 use tests::process::{Launch, Process};
 use tests::raw::Raw;
 use tests::s3::{Effect, Latency, Op, Rule, S3Server};
@@ -134,6 +135,33 @@ async fn of_three_agents_one_is_killed_and_a_frozen_one_is_fenced() {
     load.progress(60).await;
     let acknowledged = load.finish().await;
     workload::verify(&staying.bootstrap, TOPIC, PARTITIONS, &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_agent_is_missed_long_before_its_session_ends_and_a_frozen_one_is_not() {
+    let directory = TempDir::new().unwrap();
+    let store = format!("file://{}/data", directory.path().display());
+    let launch = Launch::broker(&store)
+        .arg("--agent-heartbeat-ms", "500ms")
+        .arg("--agent-session-timeout-ms", "10m")
+        .allow("expired an agent");
+    let staying = launch.clone().agent_id("staying").start().await.unwrap();
+    let frozen = launch.clone().agent_id("frozen").start().await.unwrap();
+    let mut killed = launch.clone().agent_id("killed").start().await.unwrap();
+    let agents = || async { agents(&staying.bootstrap).await.unwrap_or_default() };
+    let missed_within = Duration::from_secs(60);
+    until("all are there", missed_within, || async {
+        agents().await.len() == 3
+    })
+    .await;
+    frozen.pause();
+    killed.kill().await;
+    let rest = [staying.bootstrap.clone(), frozen.bootstrap.clone()];
+    until("one is missed", missed_within, || async {
+        agents().await == rest.clone().into()
+    })
+    .await;
+    frozen.resume();
 }
 
 /// A store that fails for a while costs time, not records and not the process.

@@ -123,7 +123,7 @@ const OWN_SETTINGS: &[Setting] = &[
         "agent.session.timeout.ms",
         time(100),
         "18s",
-        "An agent that was silent for this long is fenced.",
+        "An agent that was silent for this long is fenced. One whose process has ended is so after four thirds of agent.heartbeat.ms.",
     ),
     Setting::new(
         "drain.timeout.ms",

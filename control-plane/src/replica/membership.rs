@@ -3,6 +3,8 @@
 //! An agent is expired by naming the last entry heard of it; if a newer one came before, the expiry has no effect.
 //! Each process measures silence on its own monotonic clock, so nobody's wall clock matters. Whoever could not write
 //! itself for a while, the log being out of reach, begins to measure anew: the others could not write either.
+//!
+//! Whoever is known to have ended ([`Session::note_gone`]) is given less time: nobody will hear of it again.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use object_format::AgentEpoch;
 use runtime::Shutdown;
 
 use super::{Session, SubmitError};
-use crate::state::{DeregisterAgent, ExpireAgent, Heartbeat};
+use crate::state::{Agent, DeregisterAgent, ExpireAgent, Heartbeat};
 
 /// How liveness is kept and judged.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +22,13 @@ pub struct LivenessOptions {
     pub heartbeat: Duration,
     /// A process of which nothing was heard for this long is expired by the others.
     pub session_timeout: Duration,
+}
+
+impl LivenessOptions {
+    /// A process that has ended is expired after this long: it should have written a heartbeat meanwhile.
+    fn gone_timeout(&self) -> Duration {
+        (self.heartbeat * 4 / 3).min(self.session_timeout)
+    }
 }
 
 impl Default for LivenessOptions {
@@ -68,6 +77,16 @@ pub async fn keep_alive(session: Session, options: LivenessOptions, shutdown: Sh
 }
 
 impl Session {
+    /// Notes whether another process has ended, as far as the network can tell. A wrong note does no harm to what is
+    /// stored, but the other has to start again if it is silent too.
+    pub fn note_gone(&self, agent: AgentEpoch, is_gone: bool) {
+        let mut gone = self.gone.lock();
+        match is_gone {
+            true => gone.insert(agent),
+            false => gone.remove(&agent),
+        };
+    }
+
     /// Leaves the cluster; nothing can be submitted after it.
     pub async fn leave(&self) -> Result<(), SubmitError> {
         *self.replica().0.own.write() = None;
@@ -81,6 +100,14 @@ struct Watcher {
     own_heard: Option<(u64, Duration)>,
 }
 
+/// What is heard of a process.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    agent: AgentEpoch,
+    entry_last: u64,
+    is_gone: bool,
+}
+
 #[derive(Debug, Default)]
 struct Due {
     heartbeat: bool,
@@ -90,31 +117,47 @@ struct Due {
 impl Watcher {
     /// Notes what was heard since the last look, and says what is to be done at `now`.
     fn look(&mut self, session: &Session, now: Duration, options: LivenessOptions) -> Due {
-        let entries: Vec<_> = session
-            .replica()
-            .read(|s| s.agents().map(|(epoch, a)| (epoch, a.entry_last)).collect());
-        self.judge(session.epoch(), &entries, now, options)
+        let mut gone = session.gone.lock();
+        gone.retain(|agent| session.replica().read(|s| s.agent(*agent).is_some()));
+        let heard_last: Vec<_> = session.replica().read(|s| {
+            let last = |(agent, a): (AgentEpoch, &Agent)| Heard {
+                agent,
+                entry_last: a.entry_last,
+                // Who drains listens no more and may have nothing to write.
+                is_gone: gone.contains(&agent) && !a.draining,
+            };
+            s.agents().map(last).collect()
+        });
+        drop(gone);
+        self.judge(session.epoch(), &heard_last, now, options)
     }
 
     fn judge(
         &mut self,
         own: AgentEpoch,
-        entries: &[(AgentEpoch, u64)],
+        agents: &[Heard],
         now: Duration,
         options: LivenessOptions,
     ) -> Due {
         let mut due = Due::default();
         self.heard
-            .retain(|epoch, _| entries.iter().any(|(e, _)| e == epoch));
-        let own_last = entries
-            .iter()
-            .find(|(e, _)| *e == own)
-            .map(|(_, last)| *last);
+            .retain(|epoch, _| agents.iter().any(|a| a.agent == *epoch));
+        let own_last = agents.iter().find(|a| a.agent == own);
+        let own_last = own_last.map(|a| a.entry_last);
         let back_after = self.own_heard.filter(|(last, _)| Some(*last) != own_last);
         if back_after.is_some_and(|(_, at)| now.saturating_sub(at) >= options.session_timeout / 2) {
             self.heard.clear();
         }
-        for &(agent, entry_last) in entries {
+        for &Heard {
+            agent,
+            entry_last,
+            is_gone,
+        } in agents
+        {
+            let timeout = match is_gone {
+                true => options.gone_timeout(),
+                false => options.session_timeout,
+            };
             let heard = if agent == own {
                 self.own_heard.get_or_insert((entry_last, now))
             } else {
@@ -126,7 +169,7 @@ impl Watcher {
             let silent = now.saturating_sub(heard.1);
             if agent == own {
                 due.heartbeat = silent >= options.heartbeat;
-            } else if silent >= options.session_timeout {
+            } else if silent >= timeout {
                 due.expiries.push(ExpireAgent {
                     agent,
                     entry_last_seen: entry_last,
@@ -141,6 +184,14 @@ impl Watcher {
 mod tests {
     use super::*;
 
+    fn heard(agent: AgentEpoch, entry_last: u64) -> Heard {
+        Heard {
+            agent,
+            entry_last,
+            is_gone: false,
+        }
+    }
+
     #[test]
     fn only_who_is_silent_for_the_whole_timeout_is_expired() {
         let options = LivenessOptions {
@@ -154,7 +205,7 @@ mod tests {
         };
         let mut expired = Vec::new();
         for second in 0..=10 {
-            let entries = [(own, 1), (quiet, 7), (busy, second)];
+            let entries = [heard(own, 1), heard(quiet, 7), heard(busy, second)];
             let due = watcher.judge(own, &entries, Duration::from_secs(second), options);
             assert_eq!(due.heartbeat, second >= 3, "at {second} s");
             expired.extend(due.expiries);
@@ -180,7 +231,7 @@ mod tests {
             own_heard: None,
         };
         let mut expiries_at = |second, own_last| {
-            let entries = [(own, own_last), (other, 7)];
+            let entries = [heard(own, own_last), heard(other, 7)];
             watcher
                 .judge(own, &entries, Duration::from_secs(second), options)
                 .expiries
@@ -192,5 +243,32 @@ mod tests {
         assert_eq!(expiries_at(64, 3), 0);
         assert_eq!(expiries_at(67, 4), 0);
         assert_eq!(expiries_at(70, 5), 1, "but not for ever");
+    }
+
+    #[test]
+    fn who_has_ended_is_expired_when_it_should_have_written_a_heartbeat() {
+        let options = LivenessOptions {
+            heartbeat: Duration::from_secs(3),
+            session_timeout: Duration::from_secs(18),
+        };
+        let (own, ended, busy) = (AgentEpoch(1), AgentEpoch(2), AgentEpoch(3));
+        let mut watcher = Watcher {
+            heard: HashMap::new(),
+            own_heard: None,
+        };
+        let mut expired_at = |second| {
+            let gone = |agent, entry_last| Heard {
+                is_gone: true,
+                ..heard(agent, entry_last)
+            };
+            // Of one that still writes, the network is wrong.
+            let agents = [heard(own, second), gone(ended, 7), gone(busy, second)];
+            let due = watcher.judge(own, &agents, Duration::from_secs(second), options);
+            let expired = due.expiries.iter().map(|expiry| expiry.agent);
+            expired.collect::<Vec<_>>()
+        };
+        assert_eq!(expired_at(0), []);
+        assert_eq!(expired_at(3), []);
+        assert_eq!(expired_at(4), [ended]);
     }
 }

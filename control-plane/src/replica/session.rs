@@ -1,10 +1,13 @@
 //! A registered process's way to change the metadata: commands are gathered into entries, appended in order, and
 //! answered with what applying them says.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use object_format::AgentEpoch;
+use parking_lot::Mutex;
 use runtime::Shutdown;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -57,6 +60,8 @@ pub struct Session {
     node_id: i32,
     queue: mpsc::Sender<Job>,
     appended: watch::Receiver<Position>,
+    /// Who has ended, as far as the network can tell.
+    pub(super) gone: Arc<Mutex<BTreeSet<AgentEpoch>>>,
 }
 
 impl std::fmt::Debug for Job {
@@ -121,6 +126,7 @@ impl Replica {
             node_id: registered.node_id,
             queue,
             appended,
+            gone: Arc::default(),
         })
     }
 
