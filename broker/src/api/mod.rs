@@ -5,6 +5,8 @@ mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
 mod config_resources;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -101,6 +103,8 @@ pub(crate) const APIS: &[Api] = &[
     list_groups::API,
     delete_groups::API,
     offset_delete::API,
+    consumer_group_heartbeat::API,
+    consumer_group_describe::API,
     create_topics::API,
     delete_topics::API,
     create_partitions::API,

@@ -43,6 +43,7 @@ async fn handle(call: Call) -> Answer {
                 member_id: body.member_id.to_string(),
                 instance_id: body.group_instance_id.as_ref().map(ToString::to_string),
                 generation: body.generation_id_or_member_epoch,
+                knows_member_epochs: call.request.version() >= 9,
             };
             groups.commit(&body.group_id, who, offsets, absent).await
         }

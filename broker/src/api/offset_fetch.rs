@@ -43,12 +43,17 @@ async fn handle(call: Call) -> Answer {
         Err(error) => Err(error),
     };
     let response = if version >= 8 {
-        let groups = body.groups.into_iter().map(|group| {
+        let mut groups = Vec::with_capacity(body.groups.len());
+        for group in body.groups {
+            let member = group.member_id.as_ref().map(ToString::to_string);
+            let (id, epoch) = (group.group_id.to_string(), group.member_epoch);
+            let allowed = call.broker.groups().check_fetch(&id, member, epoch);
+            let allowed = allowed.await;
             let (id, asked) = asked_of_group(group);
-            let found = fetch(&id, &asked);
-            of_group(id, found)
-        });
-        OffsetFetchResponse::default().with_groups(groups.collect())
+            let found = allowed.and_then(|()| fetch(&id, &asked));
+            groups.push(of_group(id, found));
+        }
+        OffsetFetchResponse::default().with_groups(groups)
     } else {
         let topics = body.topics.map(|topics| {
             let topics = topics.into_iter();

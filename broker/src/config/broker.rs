@@ -10,6 +10,7 @@ use super::group::GroupDefaults;
 use super::topic::{TopicConfig, TopicDefaults};
 use crate::fetch::FetchOptions;
 use crate::fetch::session::SessionOptions;
+use crate::group::consumer::{AssignorName, ConsumerLimits, MigrationPolicy};
 use crate::group::machine::Limits;
 use crate::group::{GroupOptions, RetentionOptions};
 use crate::net::NetConfig;
@@ -389,6 +390,24 @@ const OWN_SETTINGS: &[Setting] = &[
         "How often an agent looks for committed offsets that have expired.",
     ),
     Setting::new(
+        "group.consumer.max.size",
+        int(1, INT),
+        "2147483647",
+        "Most members of a consumer group (KIP-848); there are never more than 10000.",
+    ),
+    Setting::new(
+        "group.consumer.assignors",
+        Kind::List,
+        "uniform,range",
+        "Server-side assignors that members may name; the first is the default.",
+    ),
+    Setting::new(
+        "group.consumer.migration.policy",
+        Kind::Choice(&["bidirectional", "upgrade", "downgrade", "disabled"]),
+        "bidirectional",
+        "Whether groups with members change between the classic and the consumer protocol.",
+    ),
+    Setting::new(
         "offset.metadata.max.bytes",
         Kind::Bytes { min: 0, max: INT },
         "4096",
@@ -465,6 +484,21 @@ impl BrokerConfig {
             },
             ..FetchOptions::default()
         };
+        let consumer = ConsumerLimits::default();
+        let assignors = resolved.list("group.consumer.assignors").iter();
+        let consumer = ConsumerLimits {
+            members_max: size("group.consumer.max.size").min(consumer.members_max),
+            assignors: assignors
+                .filter_map(|a| AssignorName::from_name(a))
+                .collect(),
+            migration: match resolved.text("group.consumer.migration.policy") {
+                "upgrade" => MigrationPolicy::Upgrade,
+                "downgrade" => MigrationPolicy::Downgrade,
+                "disabled" => MigrationPolicy::Disabled,
+                _ => MigrationPolicy::Bidirectional,
+            },
+            ..consumer
+        };
         let limits = Limits::default();
         let groups = GroupOptions {
             limits: Limits {
@@ -483,6 +517,7 @@ impl BrokerConfig {
                 ),
                 check_interval: resolved.duration("offsets.retention.check.interval.ms"),
             },
+            consumer,
             offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
             ..GroupOptions::default()
         };

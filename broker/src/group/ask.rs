@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use object_format::TopicPartition;
 use tokio::sync::oneshot;
 
+use super::consumer::{ConsumerGroupView, ConsumerHeartbeat, HeartbeatAnswer, Refusal};
 use super::machine::{
     CommitIdentity, GroupError, GroupView, HeartbeatRequest, JoinRefused, JoinRequest, Joined,
     LeaveRequest, LeftMember, SyncRequest, Synced,
@@ -24,6 +25,8 @@ pub(super) enum Ask {
     Sync(SyncRequest, Reply<Result<Synced, GroupError>>),
     Heartbeat(HeartbeatRequest, Reply<Result<(), GroupError>>),
     Leave(LeaveRequest, Reply<Result<Vec<LeftMember>, GroupError>>),
+    /// A heartbeat of a member of the consumer protocol.
+    ConsumerHeartbeat(ConsumerHeartbeat, Reply<Result<HeartbeatAnswer, Refusal>>),
     /// Commit offsets. The answer waits for the outcome itself, so that the group need not.
     Commit(
         Committer,
@@ -39,6 +42,10 @@ pub(super) enum Ask {
     ExpireOffsets(Reply<Result<Expiry, GroupError>>),
     /// Describe the group, as one of the classic type.
     Describe(Reply<Result<GroupView, GroupError>>),
+    /// Describe the group, as one of the consumer type.
+    DescribeConsumer(Reply<Result<ConsumerGroupView, GroupError>>),
+    /// Whether a member of this id and epoch may fetch committed offsets.
+    CheckFetch(Option<String>, i32, Reply<Result<(), GroupError>>),
     Delete(Reply<Result<(), GroupError>>),
 }
 
@@ -64,6 +71,8 @@ pub(crate) struct Committer {
     pub instance_id: Option<String>,
     /// Negative for a consumer that is not a member.
     pub generation: i32,
+    /// The client knows member epochs (KIP-848): version 9 of the API and up.
+    pub knows_member_epochs: bool,
 }
 
 impl Committer {
@@ -72,6 +81,7 @@ impl Committer {
             member_id: &self.member_id,
             instance_id: self.instance_id.as_deref(),
             generation: self.generation,
+            knows_member_epochs: self.knows_member_epochs,
             transactional: false,
         }
     }

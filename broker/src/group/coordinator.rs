@@ -12,13 +12,15 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::ask::{Ask, Deletion, Expiry, Reply};
+use super::consumer::{ConsumerHeartbeat, HeartbeatAnswer, Refusal};
 use super::held::Held;
-use super::kind::{Answer, Machine, Output, Summary};
+use super::kind::{Machine, Summary};
 use super::lease::{self, Leased};
 use super::machine::{
     Event, GroupError, GroupState, JoinRefused, Joined, LeftMember, SaveFailure, SaveId, Synced,
     Ticket,
 };
+use super::output::{Answer, Output};
 use super::records::Change;
 use super::registry::Shared;
 use super::{metrics, offsets, retention, save};
@@ -69,8 +71,10 @@ pub(super) async fn run(
 }
 
 async fn acquire(shared: &Shared, group: &str) -> Result<Leased, GroupError> {
-    let limits = shared.options.limits.clone();
-    lease::acquire(&shared.session, group, limits, || shared.clock.monotonic()).await
+    let mut options = shared.options.clone();
+    options.consumer.configure(&shared.config(group));
+    let now = || shared.clock.monotonic();
+    lease::acquire(&shared.session, group, &options, now).await
 }
 
 /// Whoever waits for the machine's answer.
@@ -79,7 +83,10 @@ enum Waiter {
     Sync(Reply<Result<Synced, GroupError>>),
     Heartbeat(Reply<Result<(), GroupError>>),
     Leave(Reply<Result<Vec<LeftMember>, GroupError>>),
+    ConsumerHeartbeat(ConsumerReply),
 }
+
+type ConsumerReply = Reply<Result<HeartbeatAnswer, Refusal>>;
 
 impl Waiter {
     fn answer(self, answer: Answer) {
@@ -88,9 +95,16 @@ impl Waiter {
             (Waiter::Sync(reply), Answer::Sync(answer)) => drop(reply.send(answer)),
             (Waiter::Heartbeat(reply), Answer::Heartbeat(answer)) => drop(reply.send(answer)),
             (Waiter::Leave(reply), Answer::Leave(answer)) => drop(reply.send(answer)),
+            (Waiter::ConsumerHeartbeat(reply), Answer::ConsumerHeartbeat(answer)) => {
+                drop(reply.send(answer));
+            }
             // Dropped, the waiter looks for the coordinator again.
             (
-                Waiter::Join(_) | Waiter::Sync(_) | Waiter::Heartbeat(_) | Waiter::Leave(_),
+                Waiter::Join(_)
+                | Waiter::Sync(_)
+                | Waiter::Heartbeat(_)
+                | Waiter::Leave(_)
+                | Waiter::ConsumerHeartbeat(_),
                 answer,
             ) => tracing::error!(?answer, "an answer to another request than was made"),
         }
@@ -199,7 +213,24 @@ impl<'a> Coordinator<'a> {
 
     async fn step(&mut self, event: Event) {
         let now = self.shared.clock.monotonic();
-        for output in self.machine.step(now, event) {
+        let topics = self.shared.topics();
+        let outputs = self.machine.step(now, &topics, event);
+        self.perform_all(outputs).await;
+    }
+
+    async fn consumer_heartbeat(&mut self, request: ConsumerHeartbeat, reply: ConsumerReply) {
+        let ticket = self.ticket(Waiter::ConsumerHeartbeat(reply));
+        let now = self.shared.clock.monotonic();
+        let topics = self.shared.topics();
+        self.machine.configure(&self.shared.config(self.group));
+        let outputs = self
+            .machine
+            .consumer_heartbeat(now, &topics, ticket, request);
+        self.perform_all(outputs).await;
+    }
+
+    async fn perform_all(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
             self.perform(output).await;
         }
     }
@@ -232,6 +263,16 @@ impl<'a> Coordinator<'a> {
             Ask::Leave(request, reply) => {
                 let ticket = self.ticket(Waiter::Leave(reply));
                 self.step(Event::Leave(ticket, request)).await;
+            }
+            Ask::ConsumerHeartbeat(request, reply) => {
+                self.consumer_heartbeat(request, reply).await;
+            }
+            Ask::CheckFetch(member, epoch, reply) => {
+                let _ = reply.send(self.machine.check_fetch(member.as_deref(), epoch));
+            }
+            Ask::DescribeConsumer(reply) => {
+                let topics = self.shared.topics();
+                let _ = reply.send(self.machine.describe_consumer(&topics));
             }
             Ask::Commit(who, offsets, reply) => {
                 let now = self.shared.clock.monotonic();

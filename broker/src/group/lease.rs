@@ -5,8 +5,9 @@ use std::time::Duration;
 use control_plane::replica::{Session, SubmitError};
 use control_plane::state::{AcquireGroup, DeleteGroup};
 
+use super::GroupOptions;
 use super::kind::Machine;
-use super::machine::{GroupError, Limits};
+use super::machine::GroupError;
 
 /// A group that this process coordinates.
 pub(super) struct Leased {
@@ -22,7 +23,7 @@ pub(super) struct Leased {
 pub(super) async fn acquire(
     session: &Session,
     group: &str,
-    limits: Limits,
+    options: &GroupOptions,
     now: impl Fn() -> Duration,
 ) -> Result<Leased, GroupError> {
     // SUBTLE: asked for even if this process has it already. A task before this one may have given
@@ -40,7 +41,7 @@ pub(super) async fn acquire(
         .unwrap_or_default();
     Ok(Leased {
         epoch: lease.epoch,
-        machine: Machine::restore(group, limits, saved, now()),
+        machine: Machine::restore(group, options, saved, now()),
     })
 }
 

@@ -33,6 +33,7 @@ fn label(cause: RemovalCause) -> &'static str {
         RemovalCause::SessionExpired => "session_expired",
         RemovalCause::DidNotRejoin => "did_not_rejoin",
         RemovalCause::DidNotSync => "did_not_sync",
+        RemovalCause::DidNotRevoke => "did_not_revoke",
         RemovalCause::OverCapacity => "over_capacity",
     }
 }

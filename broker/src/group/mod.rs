@@ -13,6 +13,7 @@
 //!   are bounded (I9).
 
 mod ask;
+pub mod consumer;
 mod coordinator;
 mod held;
 mod kind;
@@ -21,11 +22,14 @@ pub mod machine;
 mod metrics;
 mod offsets;
 mod options;
+mod output;
 mod placement;
 mod records;
 mod registry;
 pub(crate) mod retention;
 mod save;
+mod timers;
+mod topics;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::consumer::ConsumerLimits;
 use super::machine::Limits;
 use super::retention::RetentionOptions;
 use crate::config::group::GroupDefaults;
@@ -9,12 +10,14 @@ use crate::config::group::GroupDefaults;
 /// Bounds of the groups that an agent coordinates.
 #[derive(Clone, Debug)]
 pub struct GroupOptions {
-    /// Bounds of each group.
+    /// Bounds of each classic group.
     pub limits: Limits,
     /// The configs of groups that set none; for one that does: `defaults.of(state.group_configs(group))`.
     pub defaults: GroupDefaults,
     /// When committed offsets are forgotten.
     pub retention: RetentionOptions,
+    /// Bounds of each consumer group.
+    pub consumer: ConsumerLimits,
     /// Longest metadata beside a committed offset (`offset.metadata.max.bytes`).
     pub offset_metadata_bytes_max: usize,
     /// Groups in memory at once; requests for more are told to try again.
@@ -40,6 +43,7 @@ impl Default for GroupOptions {
             limits: Limits::default(),
             defaults: GroupDefaults::default(),
             retention: RetentionOptions::default(),
+            consumer: ConsumerLimits::default(),
             offset_metadata_bytes_max: 4096,
             groups_max: 100_000,
             members_bytes_max: 512 << 20,

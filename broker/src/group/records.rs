@@ -141,6 +141,11 @@ impl Ledger {
         }
     }
 
+    /// Every record that may be there.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.records.keys().chain(&self.removed).cloned().collect()
+    }
+
     /// Every change so far is durable.
     pub(super) fn settled(&mut self) {
         if !self.is_doubtful {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use control_plane::replica::Session;
-use control_plane::state::OffsetToCommit;
+use control_plane::state::{OffsetToCommit, State};
 use kafka_protocol::messages::GroupId;
 use object_format::TopicPartition;
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::ask::{Ask, Committer, Reply};
+use super::consumer::{ConsumerGroupView, ConsumerHeartbeat, HeartbeatAnswer, Refusal};
 use super::coordinator;
 use super::held::Held;
 use super::kind::{GroupType, Summary};
@@ -26,6 +27,8 @@ use super::metrics;
 use super::offsets;
 use super::options::GroupOptions;
 use super::placement::coordinator_node;
+use super::topics::{Topics, TopicsCache};
+use crate::config::group::GroupConfig;
 use crate::topology;
 
 /// Longest group id: that of Kafka's strings.
@@ -42,6 +45,7 @@ pub(super) struct Shared {
     pub(super) options: GroupOptions,
     /// Cancelled when this process may coordinate nothing any more.
     pub(super) stop: CancellationToken,
+    topics: TopicsCache,
     /// Bytes that members say of themselves, in groups and waiting to join.
     pub(super) members_bytes: AtomicUsize,
     rng: Rng,
@@ -102,6 +106,7 @@ impl Groups {
             clock,
             options,
             stop,
+            topics: TopicsCache::default(),
             members_bytes: AtomicUsize::new(0),
             rng,
             shutdown: shutdown.clone(),
@@ -123,6 +128,11 @@ impl Groups {
     /// client id.
     pub(crate) fn new_member_id(&self, prefix: &str) -> String {
         format!("{prefix}-{}", self.0.rng.uuid())
+    }
+
+    /// A member id for a member of the consumer protocol that has not chosen one.
+    pub(crate) fn new_consumer_member_id(&self) -> String {
+        self.0.rng.uuid().to_string()
     }
 
     /// Joins a member; answered when the generation is there.
@@ -172,6 +182,51 @@ impl Groups {
     ) -> Result<Vec<LeftMember>, GroupError> {
         self.must_exist(group, GroupError::UnknownMemberId).await?;
         self.ask(group, |reply| Ask::Leave(request, reply)).await?
+    }
+
+    /// A heartbeat of a member of the consumer protocol (KIP-848). `request` was
+    /// [checked](ConsumerHeartbeat::check).
+    pub(crate) async fn consumer_heartbeat(
+        &self,
+        group: &str,
+        request: ConsumerHeartbeat,
+    ) -> Result<HeartbeatAnswer, Refusal> {
+        let mut waiting = Held::new(&self.0.members_bytes);
+        if request.epoch == 0 {
+            waiting.set(request.says_bytes());
+            if self.0.members_bytes.load(Ordering::Relaxed) > self.0.options.members_bytes_max {
+                return Err(GroupError::CoordinatorLoadInProgress.into());
+            }
+        } else {
+            self.must_exist(group, GroupError::GroupIdNotFound).await?;
+        }
+        let ask = |reply| Ask::ConsumerHeartbeat(request, reply);
+        self.ask(group, ask).await?
+    }
+
+    /// Describes a consumer group.
+    pub(crate) async fn describe_consumer(
+        &self,
+        group: &str,
+    ) -> Result<ConsumerGroupView, GroupError> {
+        if !self.is_known(group) {
+            return Err(GroupError::GroupIdNotFound);
+        }
+        self.ask(group, Ask::DescribeConsumer).await?
+    }
+
+    /// Whether a member of this id and epoch may fetch committed offsets (KIP-848).
+    pub(crate) async fn check_fetch(
+        &self,
+        group: &str,
+        member: Option<String>,
+        epoch: i32,
+    ) -> Result<(), GroupError> {
+        if !self.is_known(group) || (member.is_none() && epoch < 0) {
+            return Ok(());
+        }
+        let ask = |reply| Ask::CheckFetch(member, epoch, reply);
+        self.ask(group, ask).await?
     }
 
     /// Commits offsets of partitions that exist. `absent` is what a member of a group that does not
@@ -323,6 +378,18 @@ impl Groups {
 }
 
 impl Shared {
+    /// The configs in force for a group.
+    pub(super) fn config(&self, group: &str) -> GroupConfig {
+        let defaults = &self.options.defaults;
+        let read = |s: &State| defaults.of(s.group_configs(group));
+        self.session.replica().read(read)
+    }
+
+    /// The topics as they are now.
+    pub(super) fn topics(&self) -> Arc<Topics> {
+        self.session.replica().read(|s| self.topics.of(s))
+    }
+
     fn is_elsewhere(&self, group: &str) -> bool {
         let holder = self.session.replica().read(|s| s.coordinator(group));
         holder.is_some_and(|holder| holder.agent != self.session.epoch())

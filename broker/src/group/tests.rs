@@ -1,6 +1,7 @@
 //! Tests of the shell: agents in one process, on one log in memory.
 
 mod bounds;
+mod consumer;
 mod life;
 mod retention;
 mod takeover;
@@ -162,6 +163,7 @@ impl Agent {
             member_id: member.into(),
             instance_id: None,
             generation,
+            knows_member_epochs: true,
         };
         let absent = GroupError::GroupIdNotFound;
         self.groups

@@ -14,6 +14,8 @@ pub struct CommitIdentity<'a> {
     pub instance_id: Option<&'a str>,
     /// Negative for a consumer that is not a member.
     pub generation: i32,
+    /// The client knows member epochs (KIP-848): OffsetCommit of version 9 and up.
+    pub knows_member_epochs: bool,
     /// TxnOffsetCommit, whose older versions do not name the member.
     pub transactional: bool,
 }

@@ -47,6 +47,27 @@ pub enum GroupError {
     /// Another member has taken over the instance id (KIP-345).
     #[error("the instance id belongs to another member now")]
     FencedInstanceId,
+    /// The client's version of the API does not know what is needed here.
+    #[error("this version of the API cannot do that")]
+    UnsupportedVersion,
+    /// The request contradicts itself, or lacks what it needs.
+    #[error("the request is not valid")]
+    InvalidRequest,
+    /// The member's epoch is not the one it was told; it must join anew (KIP-848).
+    #[error("the member epoch is not the member's current one")]
+    FencedMemberEpoch,
+    /// Another member has the instance id, and has not left (KIP-848).
+    #[error("the instance id is still in use")]
+    UnreleasedInstanceId,
+    /// No such server-side assignor is served (KIP-848).
+    #[error("the assignor is not supported")]
+    UnsupportedAssignor,
+    /// The member's epoch has changed since (KIP-848).
+    #[error("the member epoch is stale")]
+    StaleMemberEpoch,
+    /// It is no regular expression (KIP-848).
+    #[error("the regular expression is not valid")]
+    InvalidRegularExpression,
 }
 
 impl GroupError {
@@ -67,6 +88,13 @@ impl GroupError {
             GroupError::MemberIdRequired => 79,
             GroupError::GroupMaxSizeReached => 81,
             GroupError::FencedInstanceId => 82,
+            GroupError::UnsupportedVersion => 35,
+            GroupError::InvalidRequest => 42,
+            GroupError::FencedMemberEpoch => 110,
+            GroupError::UnreleasedInstanceId => 111,
+            GroupError::UnsupportedAssignor => 112,
+            GroupError::StaleMemberEpoch => 113,
+            GroupError::InvalidRegularExpression => 128,
         }
     }
 }

@@ -77,6 +77,30 @@ impl ClassicGroup {
         }
     }
 
+    /// Saves are numbered after `last`, which was the last of the machine before this one.
+    pub(in crate::group) fn resume_after(&mut self, last: SaveId) {
+        self.last_save = last;
+    }
+
+    /// The last save that was asked for.
+    pub(in crate::group) fn last_save(&self) -> SaveId {
+        self.last_save
+    }
+
+    /// Takes over a group that another machine has left: saves it, and has its members join again.
+    pub(in crate::group) fn adopt(&mut self, reason: &str) -> Vec<Effect> {
+        let leaves = Vec::new();
+        self.save(PendingSave::Emptied { leaves }, |m| m.assignment.clone());
+        self.prepare_rebalance(reason.to_owned());
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Ends the machine; whoever waits is told `error`.
+    pub(in crate::group) fn disband(&mut self, error: GroupError) -> Vec<Effect> {
+        self.die(error);
+        std::mem::take(&mut self.effects)
+    }
+
     /// Takes in one event; returns what is to be done about it. `now` is of the monotonic clock.
     pub fn step(&mut self, now: Duration, event: Event) -> Vec<Effect> {
         self.now = now;
@@ -243,20 +267,25 @@ impl ClassicGroup {
     ) -> SaveId {
         let id = SaveId(self.last_save.0 + 1);
         self.last_save = id;
-        let members = self
-            .roster
-            .iter()
-            .map(|m| SavedMember::new(m, assignment(m)))
-            .collect();
-        let group = SavedGroup {
+        let group = self.saved_with(assignment);
+        self.saves.insert(id, pending);
+        self.emit(Effect::Save(id, group));
+        id
+    }
+
+    /// The group as it is now.
+    pub(in crate::group) fn snapshot(&self) -> SavedGroup {
+        self.saved_with(|m| m.assignment.clone())
+    }
+
+    fn saved_with(&self, assignment: impl Fn(&Member) -> Bytes) -> SavedGroup {
+        let member = |m| SavedMember::new(m, assignment(m));
+        SavedGroup {
             generation: self.generation,
             protocol_type: self.protocol_type.clone(),
             protocol_name: self.protocol_name.clone(),
             leader: self.roster.leader().map(str::to_owned),
-            members,
-        };
-        self.saves.insert(id, pending);
-        self.emit(Effect::Save(id, group));
-        id
+            members: self.roster.iter().map(member).collect(),
+        }
     }
 }

@@ -21,7 +21,7 @@ pub struct Ticket(pub u64);
 
 /// Names one save of this machine; given out in order, never reused by it. A machine made anew
 /// begins anew: reports of saves of its predecessor are not for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SaveId(pub u64);
 
 /// An input of the machine.
@@ -115,6 +115,8 @@ pub enum RemovalCause {
     DidNotRejoin,
     /// It did not send SyncGroup before the rebalance timeout.
     DidNotSync,
+    /// It did not give up partitions before the rebalance timeout (KIP-848).
+    DidNotRevoke,
     /// The group is over its maximum size.
     OverCapacity,
 }

@@ -6,11 +6,15 @@ use bytes::Bytes;
 
 use super::group::{ClassicGroup, Phase};
 
-/// Kafka's states of a classic group; they display as on the wire.
+/// Kafka's states of groups; they display as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum GroupState {
     /// No members.
     Empty,
+    /// A target assignment is to be made (KIP-848).
+    Assigning,
+    /// Members are on their way to the target assignment (KIP-848).
+    Reconciling,
     /// Members are joining.
     PreparingRebalance,
     /// The leader's assignment is awaited.
@@ -25,6 +29,8 @@ impl fmt::Display for GroupState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             GroupState::Empty => "Empty",
+            GroupState::Assigning => "Assigning",
+            GroupState::Reconciling => "Reconciling",
             GroupState::PreparingRebalance => "PreparingRebalance",
             GroupState::CompletingRebalance => "CompletingRebalance",
             GroupState::Stable => "Stable",

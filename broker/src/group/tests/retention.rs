@@ -45,6 +45,7 @@ impl Agent {
         let who = Committer {
             member_id: member.into(),
             instance_id: None,
+            knows_member_epochs: true,
             generation,
         };
         let partition = TopicPartition {
@@ -134,6 +135,7 @@ async fn a_commit_may_say_how_long_it_is_kept() {
         let who = Committer {
             member_id: String::new(),
             instance_id: None,
+            knows_member_epochs: true,
             generation: -1,
         };
         let absent = GroupError::GroupIdNotFound;

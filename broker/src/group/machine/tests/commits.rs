@@ -10,6 +10,7 @@ fn commit(
     transactional: bool,
 ) -> Result<(), GroupError> {
     let who = CommitIdentity {
+        knows_member_epochs: true,
         member_id: id,
         instance_id: instance,
         generation,

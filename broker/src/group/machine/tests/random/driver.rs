@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::group::machine::timers::TimerKey;
+use crate::group::machine::timers::{self, TimerKey};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -93,6 +93,7 @@ impl Driver {
             } => {
                 let (id, instance) = self.id(who);
                 let who = CommitIdentity {
+                    knows_member_epochs: true,
                     member_id: &id,
                     instance_id: instance.as_deref(),
                     generation: self.group.generation() - behind,
@@ -399,9 +400,7 @@ impl Driver {
             .filter_map(|m| m.instance_id.as_ref())
             .collect();
         assert_eq!(statics.iter().collect::<BTreeSet<_>>().len(), statics.len());
-        let stray = group
-            .timers
-            .sessions()
+        let stray = timers::sessions(&group.timers)
             .find(|id| group.roster.get(id).is_none() && !group.roster.is_pending_join(id));
         assert_eq!(stray, None, "a timer of nobody runs");
         let joined = members.iter().filter(|m| m.awaiting_join.is_some()).count();
