@@ -98,6 +98,7 @@ impl Member {
                 },
             };
             self.common.progress.interrupted(self.group);
+            self.common.progress.failed(&failed);
             if !failed.is_retriable() {
                 return Err(failed);
             }

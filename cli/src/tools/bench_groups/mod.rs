@@ -88,7 +88,8 @@ async fn measure(
         error = first_failure(members) => return Err(error),
         () = tokio::time::sleep(args.patience) => {
             let stable = common.progress.stable();
-            let text = format!("only {stable} of {} groups are stable", args.groups);
+            let trouble = common.progress.trouble().unwrap_or_default();
+            let text = format!("only {stable} of {} groups are stable: {trouble}", args.groups);
             return Err(Error::Failed(text));
         }
     };

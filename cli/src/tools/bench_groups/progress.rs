@@ -5,11 +5,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::client::ClientError;
+
 /// How far the groups are.
 pub struct Progress {
     members: u32,
     groups: Mutex<Vec<Group>>,
     stable: watch::Sender<u32>,
+    /// Why a member had to begin anew, the last time.
+    trouble: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -29,6 +33,7 @@ impl Progress {
             members,
             groups: Mutex::new(vec![Group::default(); groups as usize]),
             stable: watch::Sender::new(0),
+            trouble: Mutex::default(),
         }
     }
 
@@ -56,6 +61,16 @@ impl Progress {
             group.interruptions += 1;
             self.stable.send_modify(|stable| *stable -= 1);
         }
+    }
+
+    /// A member begins anew, because of this.
+    pub fn failed(&self, why: &ClientError) {
+        *self.trouble.lock() = Some(why.to_string());
+    }
+
+    /// Why a member had to begin anew, the last time.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
     }
 
     /// Groups that are stable now.
