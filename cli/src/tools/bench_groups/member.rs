@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::bench::stats::Meter;
 use super::progress::Progress;
-use crate::client::{Client, ClientError, Connection, ConnectionOptions, Result};
+use crate::client::{ClientError, Connection, ConnectionOptions, Result};
 
 /// The assignor's name, of ours only.
 const PROTOCOL: &str = "spread";
@@ -37,7 +37,8 @@ const FIND_COORDINATOR_VERSION: i16 = 4;
 
 /// What all members have in common.
 pub struct Common {
-    pub client: Arc<Client>,
+    /// One broker, HOST:PORT.
+    pub bootstrap: String,
     pub topic: String,
     pub partitions: i32,
     pub heartbeat: Duration,
@@ -112,7 +113,9 @@ impl Member {
         };
         let request =
             FindCoordinatorRequest::default().with_coordinator_keys(vec![self.group_id.0.clone()]);
-        let any = self.common.client.any().await?;
+        let options = ConnectionOptions::default();
+        // Not on a connection that others use: real consumers do not wait for each other here.
+        let any = Connection::open(&self.common.bootstrap, &options).await?;
         let found = any
             .call_version(&request, FIND_COORDINATOR_VERSION, Duration::ZERO)
             .await?;
@@ -120,7 +123,10 @@ impl Member {
         let found = found.coordinators.first().ok_or_else(none)?;
         check("find the coordinator", found.error_code)?;
         let broker = format!("{}:{}", &*found.host, found.port);
-        Connection::open(&broker, &ConnectionOptions::default()).await
+        if broker == any.broker() {
+            return Ok(any);
+        }
+        Connection::open(&broker, &options).await
     }
 
     /// Joins and stays, until something fails that needs the coordinator to be looked for again.

@@ -42,7 +42,7 @@ pub async fn run(args: Args) -> Result<()> {
     client.topic(&topic.name).await?;
     let (mut heartbeats, mut commits) = (Gauge::default(), Gauge::default());
     let common = Arc::new(Common {
-        client: client.clone(),
+        bootstrap: client.any().await?.broker().to_owned(),
         topic: topic.name.clone(),
         partitions: args.partitions,
         heartbeat: args.heartbeat,
