@@ -33,7 +33,9 @@ async fn handle(call: Call) -> Answer {
             Ok(()) => groups.describe_consumer(&group).await,
             Err(error) => Err(error),
         };
-        described.push(describe(group, view, version));
+        let is_classic =
+            view == Err(GroupError::GroupIdNotFound) && groups.describe(&group).await.is_ok();
+        described.push(describe(group, view, is_classic, version));
     }
     let response = ConsumerGroupDescribeResponse::default().with_groups(described);
     call.request.respond(&response)
@@ -42,6 +44,7 @@ async fn handle(call: Call) -> Answer {
 fn describe(
     group: GroupId,
     view: Result<ConsumerGroupView, GroupError>,
+    is_classic: bool,
     version: i16,
 ) -> DescribedGroup {
     let described = DescribedGroup::default()
@@ -56,9 +59,10 @@ fn describe(
             .with_members(view.members.into_iter().map(member(version)).collect()),
         Err(error) => {
             let message = match error {
-                GroupError::GroupIdNotFound => {
+                GroupError::GroupIdNotFound if is_classic => {
                     Some(format!("Group {} is not a consumer group.", group.0))
                 }
+                GroupError::GroupIdNotFound => Some(format!("Group {} not found.", group.0)),
                 _ => None,
             };
             described

@@ -112,7 +112,7 @@ final class ClusterCases {
     private static void features() {
         Tool.Ran ran = Tool.run("FeatureCommand", "--bootstrap-server", Tools.bootstrap, "describe").succeeds();
         if (advertised("ConsumerGroupHeartbeat(68)")) {
-            ran.says("^Feature: group.version\\s+SupportedMinVersion: 0\\s+SupportedMaxVersion: 1\\s+FinalizedVersionLevel: 1");
+            ran.says("^Feature: group.version\\s+SupportedMinVersion: [01]\\s+SupportedMaxVersion: 1\\s+FinalizedVersionLevel: 1");
         }
     }
 
