@@ -9,7 +9,6 @@ from pathlib import Path
 import wire
 from waiting import eventually
 
-SETTINGS = ["--group-initial-rebalance-delay-ms", "0"]
 # The coordinator decides these for KIP-848 groups; they are here what the members of classic groups ask for.
 CONSUMER_SETTINGS = {
     "group.consumer.min.session.timeout.ms": "6000",
@@ -17,6 +16,7 @@ CONSUMER_SETTINGS = {
     "group.consumer.min.heartbeat.interval.ms": "1000",
     "group.consumer.heartbeat.interval.ms": "1000",
 }
+SETTINGS = {"group.initial.rebalance.delay.ms": "0", **CONSUMER_SETTINGS}
 # What an agent may say of one that was killed.
 ALLOWED = ("expired an agent that fell silent",)
 COMPLAINT = re.compile(r" (WARN|ERROR) |panicked at")
@@ -28,9 +28,10 @@ class Agent:
     def __init__(self, binary, store, name, log):
         self.name, self.log = name, Path(log)
         self.file = open(log, "a")
+        flags = [text for key, value in SETTINGS.items() for text in ("--" + key.replace(".", "-"), value)]
         command = [binary, "broker", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
         self.process = subprocess.Popen(
-            [*command, "--store", store, "--agent-id", name, *SETTINGS],
+            [*command, "--store", store, "--agent-id", name, *flags],
             env={**os.environ, "NO_COLOR": "1"},
             stdin=subprocess.DEVNULL,
             stdout=self.file,
