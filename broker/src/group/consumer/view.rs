@@ -126,7 +126,7 @@ impl ConsumerGroup {
         self.roster.iter().any(subscribes)
     }
 
-    /// Topics that members subscribe to.
+    /// As ListGroups shows it.
     pub(in crate::group) fn protocol_type(&self) -> &'static str {
         CONSUMER
     }
