@@ -56,6 +56,7 @@ pub(super) fn produce(
     let producer = BatchProducer {
         id: producer_id,
         epoch: 0,
+        kind: Default::default(),
         base_sequence: 0,
     };
     commit(state, topic, partition, 100, records, Some(producer));

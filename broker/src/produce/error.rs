@@ -66,6 +66,10 @@ impl ProduceError {
             Self::Rejected(BatchRejection::UnknownPartition) => E::UnknownTopicOrPartition,
             Self::Rejected(BatchRejection::OutOfOrderSequence) => E::OutOfOrderSequenceNumber,
             Self::Rejected(BatchRejection::ProducerFenced) => E::InvalidProducerEpoch,
+            Self::Rejected(BatchRejection::UnknownProducer) => E::InvalidProducerIdMapping,
+            Self::Rejected(BatchRejection::NotInTransaction | BatchRejection::NotTransactional) => {
+                E::InvalidTxnState
+            }
             Self::Rejected(BatchRejection::Malformed) => E::InvalidRecord,
             Self::TimedOut => E::RequestTimedOut,
             Self::Unable(_) => E::NotLeaderOrFollower,

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control_plane::replica::{Session, SubmitError};
-use control_plane::state::{BatchMeta, BatchOutcome, BatchProducer, CommitObject, CommitRun};
+use control_plane::state::{
+    BatchMeta, BatchOutcome, BatchProducer, CommitObject, CommitRun, WriteKind,
+};
 use object_format::batch::BatchHeader;
 use object_format::object::{ObjectBuilder, SealedObject};
 use object_format::{ObjectId, TopicPartition, path};
@@ -328,6 +330,7 @@ fn meta(header: &BatchHeader, bytes: usize) -> BatchMeta {
         id: header.producer_id,
         epoch: header.producer_epoch,
         base_sequence: header.base_sequence,
+        kind: WriteKind::Plain,
     });
     BatchMeta {
         bytes: bytes as u32,

@@ -4,12 +4,14 @@ use object_format::TopicPartition;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcquireGroup, AcquireLease, AgentRejection, AllocateProducerId, AlterConfigs, CommitObject,
-    CommitOffsets, CommitRejection, Context, Coordinator, CreatePartitions, CreateTopic,
-    DeleteGroup, DeleteOffsets, DeleteRecords, DeleteRecordsRejection, DeleteTopic,
-    DeregisterAgent, ExpireAgent, ExpireOffsets, ForgetObjects, GroupRejection, Heartbeat, Lease,
-    LeaseRejection, RaiseMetadataVersion, RegisterAgent, Registered, ReleaseLease,
-    ReportCheckpoint, RunOutcome, SaveGroup, State, TopicRejection, VersionRejection,
+    AcquireGroup, AcquireLease, AddToTransaction, AgentRejection, AllocateProducerId, AlterConfigs,
+    CommitObject, CommitOffsets, CommitRejection, CommitTransactionOffsets, Context, Coordinator,
+    CreatePartitions, CreateTopic, DeleteGroup, DeleteOffsets, DeleteRecords,
+    DeleteRecordsRejection, DeleteTopic, DeregisterAgent, EndTransaction, ExpireAgent,
+    ExpireOffsets, ForgetObjects, ForgetTransactionalIds, GroupRejection, Heartbeat,
+    InitTransactionalId, Lease, LeaseRejection, MarkerRejection, Producer, RaiseMetadataVersion,
+    RegisterAgent, Registered, ReleaseLease, ReportCheckpoint, RunOutcome, SaveGroup, State,
+    TopicRejection, TransactionRejection, VersionRejection, WriteMarkers,
 };
 
 /// A command whose outcome has a type of its own.
@@ -81,4 +83,10 @@ commands! {
     ReportCheckpoint => (),
     RaiseMetadataVersion => Result<u16, VersionRejection>,
     ExpireOffsets => Result<(), GroupRejection>,
+    InitTransactionalId => Result<Producer, TransactionRejection>,
+    AddToTransaction => Result<(), TransactionRejection>,
+    CommitTransactionOffsets => Result<(), TransactionRejection>,
+    EndTransaction => Result<Producer, TransactionRejection>,
+    WriteMarkers => Vec<Result<(), MarkerRejection>>,
+    ForgetTransactionalIds => u64,
 }

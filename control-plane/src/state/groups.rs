@@ -29,6 +29,8 @@ pub struct Group {
     pub empty_since_ms: Option<i64>,
     /// Committed offsets.
     pub offsets: BTreeMap<TopicPartition, CommittedOffset>,
+    /// What transactions under way commit if they do, by producer id.
+    pub pending: BTreeMap<i64, BTreeMap<TopicPartition, CommittedOffset>>,
 }
 
 /// The parts of a save that have come.
@@ -201,30 +203,34 @@ impl CommitOffsets {
         _: &mut Vec<TopicPartition>,
     ) -> Result<(), GroupRejection> {
         state.coordinated(&self.group, self.epoch, by)?;
-        for OffsetToCommit {
-            partition,
-            offset,
-            leader_epoch,
-            metadata,
-            retention_ms,
-        } in self.offsets
-        {
+        for offset in self.offsets {
             // The topic may have been deleted while the commit was under way.
-            if state.partitions.contains_key(&partition) {
-                let committed_ms = by.now_ms;
-                let expires_ms = retention_ms.map(|after| by.now_ms.saturating_add(after));
-                let committed = CommittedOffset {
-                    offset,
-                    leader_epoch,
-                    metadata,
-                    committed_ms,
-                    expires_ms,
-                };
+            if state.partitions.contains_key(&offset.partition) {
                 let group = state.coordinated(&self.group, self.epoch, by)?;
-                group.offsets.insert(partition, committed);
+                let committed = CommittedOffset::new(&offset, by.now_ms);
+                group.offsets.insert(offset.partition, committed);
             }
         }
         Ok(())
+    }
+}
+
+impl CommittedOffset {
+    pub(super) fn new(from: &OffsetToCommit, now_ms: i64) -> Self {
+        Self {
+            offset: from.offset,
+            leader_epoch: from.leader_epoch,
+            metadata: from.metadata.clone(),
+            committed_ms: now_ms,
+            expires_ms: from.retention_ms.map(|after| now_ms.saturating_add(after)),
+        }
+    }
+}
+
+impl Group {
+    /// Whether a transaction under way may change the committed offset of a partition.
+    pub fn is_unstable(&self, partition: TopicPartition) -> bool {
+        self.pending.values().any(|p| p.contains_key(&partition))
     }
 }
 

@@ -8,12 +8,13 @@
 //! | `agents` | agent epoch | who, where, last entry | RegisterAgent, Heartbeat, ExpireAgent, any entry |
 //! | `departed` | agent epoch | objects it may have left behind | ExpireAgent, DeregisterAgent |
 //! | `topics`, `topic_names` | topic id, name | partitions, configs | CreateTopic, DeleteTopic, ... |
-//! | `partitions` | topic, partition | ends, extents, producers | CommitObject, DeleteRecords |
+//! | `partitions` | topic, partition | ends, extents, producers, markers | CommitObject, EndTransaction, DeleteRecords |
 //! | `objects` | object id | size, extents that name it | CommitObject, DeleteTopic, DeleteRecords |
 //! | `garbage` | object id | since when nothing names it | the same, ForgetObjects |
 //! | `groups` | group id | coordinator, saved records, offsets | AcquireGroup, SaveGroup, CommitOffsets |
 //! | `broker_configs`, `agent_configs`, `group_configs` | name | configs | AlterConfigs |
 //! | `leases` | name | holder, epoch | AcquireLease, ReleaseLease |
+//! | `transactions` | transactional id | producer, what its transaction touched | InitTransactionalId, EndTransaction, ... |
 
 mod agents;
 mod commands;
@@ -24,7 +25,9 @@ mod objects;
 mod offset_retention;
 mod partitions;
 mod producers;
+mod stable;
 mod topics;
+mod transactions;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -47,16 +50,23 @@ pub use objects::{ForgetObjects, ObjectState};
 pub use offset_retention::ExpireOffsets;
 pub use partitions::{
     BatchMeta, BatchOutcome, BatchProducer, BatchRejection, CommitObject, CommitRejection,
-    CommitRun, DeleteRecords, DeleteRecordsRejection, Extent, Partition, RunOutcome,
+    CommitRun, DeleteRecords, DeleteRecordsRejection, Extent, Partition, RunOutcome, WriteKind,
 };
 pub use producers::{AllocateProducerId, ProducerState};
+pub use stable::{Aborted, Marker};
 pub use topics::{
     AlterConfigs, ConfigResource, Configs, CreatePartitions, CreateTopic, DeleteTopic,
     PARTITIONS_MAX, Topic, TopicRejection, is_legal_topic_name,
 };
+pub use transactions::{
+    AddToTransaction, CommitTransactionOffsets, EndTransaction, EndedBy, ForgetTransactionalIds,
+    InitTransactionalId, MarkerRejection, Ongoing, Producer, TransactionEnd, TransactionRejection,
+    TransactionalId, WriteMarkers,
+};
 pub use upkeep::{RaiseMetadataVersion, ReportCheckpoint, VersionRejection};
 
 use crate::log::Position;
+use transactions::Transactions;
 
 /// The newest metadata version this build understands.
 pub const METADATA_VERSION_MAX: u16 = 1;
@@ -87,6 +97,7 @@ pub struct State {
     pub(crate) garbage: BTreeMap<ObjectId, i64>,
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) leases: BTreeMap<String, Lease>,
+    pub(crate) transactions: Transactions,
 }
 
 /// What a command may know about the entry that carries it.

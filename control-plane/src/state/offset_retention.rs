@@ -66,7 +66,7 @@ impl Group {
 
     /// Whether nobody is in the group, and it has nothing that would be missed.
     pub fn is_hollow(&self) -> bool {
-        self.offsets.is_empty() && !self.has_members()
+        self.offsets.is_empty() && self.pending.is_empty() && !self.has_members()
     }
 
     /// Whether records of members are saved; see [`super::SaveGroup`].

@@ -1,11 +1,13 @@
 //! Partitions: where their records are, and how new ones get their offsets (I2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use object_format::{ObjectId, TopicPartition};
 use serde::{Deserialize, Serialize};
 
 use super::producers::Sequenced;
+use super::stable::{Aborted, Marker};
+use super::transactions::Transactions;
 use super::{Context, ProducerState, State};
 
 /// How long a partition remembers a producer that writes nothing (Kafka's `producer.id.expiration.ms`).
@@ -36,8 +38,14 @@ pub struct Partition {
     pub log_start_offset: i64,
     /// Offset the next record gets.
     pub high_watermark: i64,
-    /// By base offset; they neither overlap nor, without compaction, leave gaps.
+    /// By base offset; they do not overlap. Without compaction the only gaps are the offsets of markers.
     pub extents: BTreeMap<i64, Extent>,
+    /// The ends of transactions, by offset.
+    pub(super) markers: BTreeMap<i64, Marker>,
+    /// Aborted transactions that wrote here, by the offset of their marker.
+    pub(super) aborted: BTreeMap<i64, Aborted>,
+    /// First offsets of transactions that have not ended.
+    pub(super) undecided: BTreeSet<i64>,
     /// Idempotent producers by producer id.
     pub producers: BTreeMap<i64, ProducerState>,
     /// Producers with a lower id may have written here and been forgotten, or have written to a deleted topic of this
@@ -90,6 +98,20 @@ pub struct BatchProducer {
     pub epoch: i16,
     /// Sequence of its first record.
     pub base_sequence: i32,
+    /// What it has to do with a transaction.
+    pub kind: WriteKind,
+}
+
+/// What a batch has to do with its producer's transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WriteKind {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// It belongs to it, and its partition has been added to it before.
+    InTransaction,
+    /// It belongs to it, and adds its partition to it (transaction version 2, KIP-890).
+    JoinsTransaction,
 }
 
 /// Why an object is not committed at all.
@@ -132,6 +154,15 @@ pub enum BatchRejection {
     /// A newer epoch of the producer has written.
     #[error("a newer epoch of this producer has written")]
     ProducerFenced,
+    /// No transactional id has its producer id.
+    #[error("the producer id is not assigned to a transactional id")]
+    UnknownProducer,
+    /// It is transactional, and its partition is not part of a transaction of its producer.
+    #[error("the partition is not part of a transaction of this producer")]
+    NotInTransaction,
+    /// It is not transactional, and its producer has a transaction under way here.
+    #[error("the producer has a transaction under way in this partition")]
+    NotTransactional,
     /// Not a batch that could have been produced.
     #[error("a batch without records")]
     Malformed,
@@ -153,7 +184,8 @@ impl CommitObject {
             let outcome = match state.partitions.get_mut(&run.partition) {
                 Some(partition) => {
                     let before = partition.high_watermark;
-                    let (outcome, added) = partition.commit(self.object, run, by.now_ms);
+                    let (outcome, added) =
+                        partition.commit(self.object, run, &mut state.transactions, by.now_ms);
                     extents += added;
                     if partition.high_watermark > before {
                         grown.push(run.partition);
@@ -181,15 +213,13 @@ impl Partition {
             log_start_offset: 0,
             high_watermark: 0,
             extents: BTreeMap::new(),
+            markers: BTreeMap::new(),
+            aborted: BTreeMap::new(),
+            undecided: BTreeSet::new(),
             producers: BTreeMap::new(),
             producer_id_strict_from,
             producers_swept_ms: 0,
         }
-    }
-
-    /// Records at or after the last stable offset are undecided (KIP-98).
-    pub fn last_stable_offset(&self) -> i64 {
-        self.high_watermark
     }
 
     /// Idempotent producers that wrote within the last day, and are not forgotten therefore.
@@ -217,14 +247,20 @@ impl Partition {
     }
 
     /// Appends a run's batches; also gives the number of extents that were added.
-    fn commit(&mut self, object: ObjectId, run: &CommitRun, now_ms: i64) -> (RunOutcome, u64) {
+    fn commit(
+        &mut self,
+        object: ObjectId,
+        run: &CommitRun,
+        transactions: &mut Transactions,
+        now_ms: i64,
+    ) -> (RunOutcome, u64) {
         self.sweep_producers(now_ms);
         let mut position = run.position;
         let mut open: Option<(i64, Extent)> = None;
         let mut added = 0;
         let mut batches = Vec::with_capacity(run.batches.len());
         for batch in &run.batches {
-            let outcome = self.place(batch, now_ms);
+            let outcome = self.place(run.partition, batch, transactions, now_ms);
             match (outcome, &mut open) {
                 (BatchOutcome::Accepted(_), Some((_, extent))) => extent.extend(batch),
                 (BatchOutcome::Accepted(base), None) => {
@@ -246,7 +282,13 @@ impl Partition {
     }
 
     /// Gives a batch its offset, if it is its turn.
-    fn place(&mut self, batch: &BatchMeta, now_ms: i64) -> BatchOutcome {
+    fn place(
+        &mut self,
+        of: TopicPartition,
+        batch: &BatchMeta,
+        transactions: &mut Transactions,
+        now_ms: i64,
+    ) -> BatchOutcome {
         let Some(end) = self.high_watermark.checked_add(i64::from(batch.records)) else {
             return BatchOutcome::Rejected(BatchRejection::Malformed);
         };
@@ -261,10 +303,22 @@ impl Partition {
                 Ok(Sequenced::Duplicate(base)) => return BatchOutcome::Duplicate(base),
                 Err(rejection) => return BatchOutcome::Rejected(rejection),
             }
+            let is_undecided = known.is_some_and(|k| k.transaction_first_offset.is_some());
+            let admitted = match producer.kind {
+                WriteKind::Plain if is_undecided => Err(BatchRejection::NotTransactional),
+                WriteKind::Plain => Ok(()),
+                _ => transactions.admit(of, producer, now_ms),
+            };
+            if let Err(rejection) = admitted {
+                return BatchOutcome::Rejected(rejection);
+            }
             let known = self.producers.remove(&producer.id);
             let base = self.high_watermark;
             let noted = ProducerState::note(known, producer, batch.records, base, now_ms);
             self.producers.insert(producer.id, noted);
+            if producer.kind != WriteKind::Plain {
+                self.note_undecided(producer.id, base);
+            }
         }
         let base = self.high_watermark;
         self.high_watermark = end;
@@ -298,7 +352,8 @@ impl Partition {
 }
 
 fn is_forgotten(producer: &ProducerState, now_ms: i64) -> bool {
-    now_ms.saturating_sub(producer.seen_ms) > PRODUCER_EXPIRATION_MS
+    let is_idle = now_ms.saturating_sub(producer.seen_ms) > PRODUCER_EXPIRATION_MS;
+    is_idle && producer.transaction_first_offset.is_none()
 }
 
 impl Extent {
@@ -355,6 +410,7 @@ impl DeleteRecords {
             _ => return Err(DeleteRecordsRejection::OffsetOutOfRange),
         };
         partition.log_start_offset = partition.log_start_offset.max(to);
+        partition.trim_transactions();
         let start = partition.log_start_offset;
         let mut dropped = Vec::new();
         while let Some(first) = partition.extents.first_entry() {

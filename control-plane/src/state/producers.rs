@@ -17,6 +17,8 @@ pub struct ProducerState {
     pub epoch: i16,
     /// The log's time of its newest batch.
     pub seen_ms: i64,
+    /// Offset of the first record of its transaction under way here.
+    pub transaction_first_offset: Option<i64>,
     batches: VecDeque<ProducedBatch>,
 }
 
@@ -77,6 +79,8 @@ impl ProducerState {
         let newest = known.batches.back();
         match newest {
             Some(b) if sequence_after(b.last_sequence, 1) == first => Ok(Sequenced::Next),
+            // Its epoch was raised by a marker.
+            None if first == 0 => Ok(Sequenced::Next),
             _ => Err(BatchRejection::OutOfOrderSequence),
         }
     }
@@ -89,6 +93,7 @@ impl ProducerState {
         base_offset: i64,
         now_ms: i64,
     ) -> Self {
+        let transaction_first_offset = known.as_ref().and_then(|k| k.transaction_first_offset);
         let mut batches = known
             .filter(|k| k.epoch == batch.epoch)
             .map_or_else(VecDeque::new, |k| k.batches);
@@ -105,7 +110,17 @@ impl ProducerState {
         Self {
             epoch: batch.epoch,
             seen_ms: now_ms,
+            transaction_first_offset,
             batches,
+        }
+    }
+
+    /// After a marker of `epoch`: what an older epoch wrote can neither be repeated nor continued.
+    pub(super) fn raise_to(&mut self, epoch: i16, now_ms: i64) {
+        self.seen_ms = now_ms;
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            self.batches.clear();
         }
     }
 

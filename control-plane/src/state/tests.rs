@@ -48,6 +48,7 @@ fn batch(records: u32, producer: Option<(i64, i16, i32)>) -> BatchMeta {
         id,
         epoch,
         base_sequence,
+        kind: WriteKind::Plain,
     });
     BatchMeta {
         bytes: records * 100,
