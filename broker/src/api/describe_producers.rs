@@ -89,7 +89,7 @@ fn told(id: i64, producer: &ProducerState) -> ProducerResponse {
         .with_last_sequence(producer.last_sequence())
         .with_last_timestamp(producer.seen_ms)
         .with_coordinator_epoch(-1)
-        .with_current_txn_start_offset(-1)
+        .with_current_txn_start_offset(producer.transaction_first_offset.unwrap_or(-1))
 }
 
 #[cfg(test)]

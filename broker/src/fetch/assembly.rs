@@ -74,6 +74,11 @@ impl Assembly {
         }
     }
 
+    /// Adds a batch that is in no object to a partition's records.
+    pub(super) fn push_made(&mut self, segments: &mut Vec<Segment>, batch: &[u8]) {
+        self.buffer(segments, batch);
+    }
+
     /// Copies bytes, which are joined to those copied just before.
     fn buffer(&mut self, segments: &mut Vec<Segment>, bytes: &[u8]) {
         let start = self.buffer.len();

@@ -174,10 +174,8 @@ impl Fetcher {
         let memory = self.reserve(&plan).await;
         let read = inner.reader.read(&plan, memory).await;
         metrics::fetched(read.iter().map(|partition| partition.records.bytes).sum());
-        let isolated = parts.isolation == Isolation::ReadCommitted;
         let answered = begun.wanted.iter().zip(&plan.partitions).zip(read);
-        let outcome =
-            |((fetch, planned), read)| PartitionOutcome::new(fetch, planned, read, isolated);
+        let outcome = |((fetch, planned), read)| PartitionOutcome::new(fetch, planned, read);
         let answered = answered.map(outcome).collect();
         let now = inner.clock.monotonic();
         match inner.sessions.lock().finish(now, begun, answered) {
@@ -207,8 +205,10 @@ impl Fetcher {
             first = self.plan_at_true_end(wanted, limits).await;
         }
         let unknown = first.unknown();
-        let answers =
-            |plan: &Plan| plan.available >= enough || plan.has_error() || plan.unknown() != unknown;
+        let answers = |plan: &Plan| {
+            let has_enough = plan.available >= enough || plan.is_cut;
+            has_enough || plan.has_error() || plan.unknown() != unknown
+        };
         if wait_max.is_zero() || unknown == wanted.len() || answers(&first) {
             return first;
         }

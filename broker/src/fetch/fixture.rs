@@ -12,8 +12,8 @@ use control_plane::log::Position;
 use control_plane::log::memory::MemoryLog;
 use control_plane::replica::{Replica, ReplicaParts, Session};
 use control_plane::state::{
-    BatchMeta, Command, CommitObject, CommitRun, CreateTopic, DeleteTopic, Entry, RegisterAgent,
-    State,
+    BatchMeta, BatchOutcome, BatchProducer, CommitObject, CommitRun, CreateTopic, DeleteTopic,
+    Entry, RegisterAgent, State, Submit, Verdict, WriteKind,
 };
 use futures::stream::BoxStream;
 use object_format::batch::{BatchBuilder, BatchHeader};
@@ -31,8 +31,12 @@ use uuid::Uuid;
 
 use super::cache::BlockCache;
 use super::load::{LoadOptions, Loader};
-use super::plan::{Isolation, Limits, PartitionFetch, TopicRef};
+use super::parts::Part;
+use super::plan::{Isolation, Limits, PartitionFetch, Readable, Slice, TopicRef};
 use super::{FetchOptions, Fetcher};
+
+mod producer;
+pub use producer::TestProducer;
 
 /// A store in memory that counts reads, holds them back and fails them.
 #[derive(Debug)]
@@ -209,7 +213,12 @@ impl World {
         world
     }
 
-    pub fn submit(&mut self, command: impl Into<Command>) {
+    pub fn submit(&mut self, command: impl Submit) {
+        let _ = self.submitted(command);
+    }
+
+    /// Submits a command and gives what the state machine makes of it.
+    pub fn submitted<C: Submit>(&mut self, command: C) -> C::Outcome {
         self.entries += 1;
         let entry = Entry {
             writer: self.writer,
@@ -217,9 +226,11 @@ impl World {
             time_ms: 1_000_000,
             commands: vec![command.into()],
         };
-        self.state
-            .apply(Position(self.entries), &entry.encode(1))
-            .unwrap();
+        let applied = self.state.apply(Position(self.entries), &entry.encode(1));
+        match applied.unwrap().verdict {
+            Verdict::Done(mut outcomes) => C::outcome(outcomes.remove(0)).unwrap(),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub fn topic(&mut self, name: &str, partitions: u32) -> TopicId {
@@ -242,7 +253,9 @@ impl World {
         self.objects += 1;
         let object = seal(id, batches);
         self.store.put_object(&object).await;
-        self.submit(commit(&object));
+        let runs = self.submitted(commit(&object)).unwrap();
+        let mut outcomes = runs.iter().flat_map(|run| &run.batches);
+        assert!(outcomes.all(|batch| matches!(batch, BatchOutcome::Accepted(_))));
         object
     }
 
@@ -313,7 +326,15 @@ fn meta(batch: &[u8]) -> BatchMeta {
         bytes: header.total_len() as u32,
         records: header.offset_count() as u32,
         max_timestamp: header.max_timestamp,
-        producer: None,
+        producer: (header.producer_id >= 0).then(|| BatchProducer {
+            id: header.producer_id,
+            epoch: header.producer_epoch,
+            base_sequence: header.base_sequence,
+            kind: match header.is_transactional() {
+                true => WriteKind::JoinsTransaction,
+                false => WriteKind::Plain,
+            },
+        }),
     }
 }
 
@@ -336,6 +357,15 @@ pub fn limits(bytes_max: u64) -> Limits {
         bytes_max,
         isolation: Isolation::ReadUncommitted,
     }
+}
+
+/// The parts of a plan that are records.
+pub fn slices(readable: &Readable) -> Vec<Slice> {
+    let slice = |part: &Part| match part {
+        Part::Records(slice) => Some(*slice),
+        Part::Marker(..) => None,
+    };
+    readable.parts.iter().filter_map(slice).collect()
 }
 
 /// Base offset and number of offsets of every batch in what a client gets.

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use object_format::TopicPartition;
 use object_format::batch::BatchHeader;
 
+use super::parts::{Part, parts_between};
 use super::plan::{Isolation, LEADER_EPOCH, Slice, TopicRef, check_leader_epoch};
 use super::walk::{Blocks, ReadFault, Walk};
 use super::{FetchError, Fetcher, times};
@@ -26,8 +27,8 @@ pub const EARLIEST_LOCAL: i64 = -4;
 /// Asks for the last offset in remote storage (KIP-1005); here, there is none.
 pub const LATEST_TIERED: i64 = -5;
 
-/// Extents looked at in one go while the metadata stands still.
-const EXTENTS_PER_LOOK: usize = 10_000;
+/// Extents and markers looked at in one go while the metadata stands still.
+const PARTS_PER_LOOK: usize = 10_000;
 
 /// Partitions of one request that are looked at at once.
 const CONCURRENT_QUERIES: usize = 8;
@@ -90,6 +91,25 @@ impl Wanted {
     }
 }
 
+/// The ends of a partition.
+#[derive(Clone, Copy)]
+struct Ends {
+    start: i64,
+    high_watermark: i64,
+    /// The offset after the last record that the asker is shown.
+    shown: i64,
+}
+
+impl Ends {
+    fn of(partition: &Partition, isolation: Isolation) -> Self {
+        Self {
+            start: partition.log_start_offset,
+            high_watermark: partition.high_watermark,
+            shown: isolation.end(partition),
+        }
+    }
+}
+
 impl Fetcher {
     /// Answers each query, in order.
     pub async fn list_offsets(
@@ -119,59 +139,52 @@ impl Fetcher {
             let of = query.topic.resolve(state, query.partition)?;
             let partition = partition(state, of)?;
             check_leader_epoch(query.current_leader_epoch)?;
-            Ok::<_, FetchError>((of, (partition.log_start_offset, isolation.end(partition))))
+            Ok::<_, FetchError>((of, Ends::of(partition, isolation)))
         })?;
-        let (start, end) = ends;
         match query.timestamp {
-            LATEST => Ok(FoundOffset::end(end)),
-            EARLIEST | EARLIEST_LOCAL => Ok(FoundOffset::end(start)),
+            LATEST => Ok(FoundOffset::end(ends.shown)),
+            EARLIEST | EARLIEST_LOCAL => Ok(FoundOffset::end(ends.start)),
             LATEST_TIERED => Ok(FoundOffset::NONE),
-            MAX_TIMESTAMP => match self.newest_extent(of, start, end)? {
-                None => Ok(FoundOffset::NONE),
-                Some((base, at_or_after)) => {
-                    self.first_record(
-                        of,
-                        base,
-                        Wanted {
-                            at_or_after,
-                            start,
-                            end,
-                        },
-                    )
-                    .await
-                }
-            },
+            MAX_TIMESTAMP => self.newest_record(of, ends).await,
             at_or_after if at_or_after >= 0 => {
-                self.first_record(
-                    of,
-                    start,
-                    Wanted {
-                        at_or_after,
-                        start,
-                        end,
-                    },
-                )
-                .await
+                let wanted = Wanted {
+                    at_or_after,
+                    start: ends.start,
+                    end: ends.shown,
+                };
+                self.first_record(of, ends.start, wanted).await
             }
             _ => Err(FetchError::UnsupportedVersion),
         }
     }
 
-    /// Base offset and greatest timestamp of the first extent with the greatest timestamp of all.
-    fn newest_extent(
+    /// The first record with the greatest timestamp of all. If it is not to be shown, no other is, as in Kafka.
+    async fn newest_record(
         &self,
         of: TopicPartition,
-        start: i64,
-        end: i64,
-    ) -> Result<Option<(i64, i64)>, FetchError> {
+        ends: Ends,
+    ) -> Result<FoundOffset, FetchError> {
         let mut newest: Option<(i64, i64)> = None;
-        self.look_at_extents(of, start, end, |slice, timestamp| {
+        self.look_at_parts(of, ends.start, ends.high_watermark, |part| {
+            let timestamp = part.max_timestamp();
             if newest.is_none_or(|(_, known)| timestamp > known) {
-                newest = Some((slice.base_offset, timestamp));
+                newest = Some((part.base_offset(), timestamp));
             }
             ControlFlow::<()>::Continue(())
         })?;
-        Ok(newest)
+        let Some((base, at_or_after)) = newest else {
+            return Ok(FoundOffset::NONE);
+        };
+        let wanted = Wanted {
+            at_or_after,
+            start: ends.start,
+            end: ends.high_watermark,
+        };
+        let found = self.first_record(of, base, wanted).await?;
+        Ok(match found.offset < ends.shown {
+            true => found,
+            false => FoundOffset::NONE,
+        })
     }
 
     /// The first record that is wanted, looked for from offset `from` on.
@@ -182,57 +195,59 @@ impl Fetcher {
         wanted: Wanted,
     ) -> Result<FoundOffset, FetchError> {
         loop {
-            let next = self.look_at_extents(of, from, wanted.end, |slice, timestamp| {
-                match timestamp >= wanted.at_or_after {
-                    true => ControlFlow::Break(slice),
+            let next = self.look_at_parts(of, from, wanted.end, |part| {
+                match part.max_timestamp() >= wanted.at_or_after {
+                    true => ControlFlow::Break(part),
                     false => ControlFlow::Continue(()),
                 }
             })?;
-            let Some(slice) = next else {
-                return Ok(FoundOffset::NONE);
+            let slice = match next {
+                None => return Ok(FoundOffset::NONE),
+                Some(Part::Marker(offset, marker)) => {
+                    return Ok(FoundOffset {
+                        offset,
+                        timestamp: marker.timestamp_ms,
+                        leader_epoch: LEADER_EPOCH,
+                    });
+                }
+                Some(Part::Records(slice)) => slice,
             };
             let turn = self.lookup_turn().await;
             let found = self.first_record_in(&slice, wanted).await;
             drop(turn);
             match found.map_err(|fault| self.report(&fault))? {
                 Some(found) => return Ok(found),
-                None => from = slice.base_offset.saturating_add_unsigned(slice.offsets),
+                None => from = slice.end_offset(),
             }
         }
     }
 
-    /// Shows the extents between two offsets, in order, until `look` breaks.
-    fn look_at_extents<B>(
+    /// Shows the parts between two offsets, in order, until `look` breaks.
+    fn look_at_parts<B>(
         &self,
         of: TopicPartition,
         mut from: i64,
         end: i64,
-        mut look: impl FnMut(Slice, i64) -> ControlFlow<B>,
+        mut look: impl FnMut(Part) -> ControlFlow<B>,
     ) -> Result<Option<B>, FetchError> {
-        while from < end {
+        loop {
             let seen = self.replica().read(|state| {
-                let extents = partition(state, of)?.extents_from(from);
-                let mut next = end;
-                for (at, (base, extent)) in extents.enumerate() {
-                    next = base;
-                    if base >= end || at == EXTENTS_PER_LOOK {
-                        break;
-                    }
-                    next = base.saturating_add_unsigned(extent.offsets);
-                    let slice = Slice::of(state, base, extent);
-                    if let ControlFlow::Break(found) = look(slice, extent.max_timestamp) {
+                let parts = parts_between(state, partition(state, of)?, from, end);
+                let mut next = None;
+                for part in parts.take(PARTS_PER_LOOK) {
+                    if let ControlFlow::Break(found) = look(part) {
                         return Ok(ControlFlow::Break(found));
                     }
+                    next = Some(part.end_offset());
                 }
                 Ok::<_, FetchError>(ControlFlow::Continue(next))
             })?;
             match seen {
                 ControlFlow::Break(found) => return Ok(Some(found)),
-                ControlFlow::Continue(next) if next <= from => break,
-                ControlFlow::Continue(next) => from = next,
+                ControlFlow::Continue(None) => return Ok(None),
+                ControlFlow::Continue(Some(next)) => from = next,
             }
         }
-        Ok(None)
     }
 
     async fn first_record_in(

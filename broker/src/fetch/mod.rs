@@ -16,10 +16,13 @@ pub mod load;
 mod metrics;
 pub mod outcome;
 mod partitions;
+pub mod parts;
 pub mod plan;
 pub mod read;
 pub mod session;
 mod times;
+#[cfg(test)]
+mod transactions_tests;
 pub mod wait;
 pub mod walk;
 

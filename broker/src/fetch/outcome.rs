@@ -31,7 +31,8 @@ pub struct PartitionOutcome {
     pub last_stable_offset: i64,
     /// First offset that may be read; -1 likewise.
     pub log_start_offset: i64,
-    /// Aborted transactions among the records; none unless reading committed.
+    /// Aborted transactions among the records, maybe empty; none with an error about the partition,
+    /// and unless reading committed.
     pub aborted_transactions: Option<Vec<AbortedTransaction>>,
     /// Whole batches.
     pub records: Records,
@@ -64,7 +65,6 @@ impl PartitionOutcome {
         fetch: &PartitionFetch,
         planned: &Result<Readable, FetchError>,
         read: PartitionRecords,
-        isolated: bool,
     ) -> Self {
         let outcome = Self {
             topic: fetch.topic.clone(),
@@ -73,7 +73,7 @@ impl PartitionOutcome {
             high_watermark: NO_OFFSET,
             last_stable_offset: NO_OFFSET,
             log_start_offset: NO_OFFSET,
-            aborted_transactions: isolated.then(Vec::new),
+            aborted_transactions: None,
             records: Records::default(),
         };
         match planned {
@@ -86,9 +86,18 @@ impl PartitionOutcome {
                 high_watermark: readable.high_watermark,
                 last_stable_offset: readable.last_stable_offset,
                 log_start_offset: readable.log_start_offset,
+                aborted_transactions: aborted_before(readable, &read),
                 records: read.records,
                 ..outcome
             },
         }
     }
+}
+
+/// The aborted transactions of a plan that begin in what was read of it, or before.
+fn aborted_before(readable: &Readable, read: &PartitionRecords) -> Option<Vec<AbortedTransaction>> {
+    let mut aborted = readable.aborted.clone()?;
+    let has_records = read.records.bytes > 0;
+    aborted.retain(|a| has_records && a.first_offset < read.end_offset);
+    Some(aborted)
 }

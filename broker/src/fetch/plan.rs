@@ -13,6 +13,8 @@ use object_format::{ObjectId, TopicId, TopicPartition};
 
 use super::FetchError;
 use super::cache::{BLOCK_BYTES, BlockKey};
+use super::outcome::AbortedTransaction;
+use super::parts::{Part, parts_between};
 
 /// The leader epoch of every partition, for ever: no agent leads one.
 pub const LEADER_EPOCH: i32 = 0;
@@ -23,8 +25,14 @@ const NO_EPOCH: i32 = -1;
 /// Most extents that one fetch reads.
 const EXTENTS_MAX: usize = 4_096;
 
+/// Most markers that one fetch reads.
+const MARKERS_MAX: usize = 16_384;
+
 /// Most extents that one fetch looks at in one partition.
 const PARTITION_EXTENTS_MAX: usize = 512;
+
+/// Most markers that one fetch looks at in one partition.
+const PARTITION_MARKERS_MAX: usize = 4_096;
 
 /// Most blocks that one fetch needs at once.
 const BLOCKS_MAX: usize = 512;
@@ -129,6 +137,8 @@ pub struct Slice {
     pub base_offset: i64,
     /// Number of offsets it covers.
     pub offsets: u64,
+    /// Greatest timestamp of its records, in milliseconds since 1970.
+    pub max_timestamp: i64,
 }
 
 impl Slice {
@@ -144,7 +154,13 @@ impl Slice {
             bytes: extent.bytes,
             base_offset,
             offsets: extent.offsets,
+            max_timestamp: extent.max_timestamp,
         }
+    }
+
+    /// The offset after its last record.
+    pub fn end_offset(&self) -> i64 {
+        self.base_offset.saturating_add_unsigned(self.offsets)
     }
 
     /// Where in the object it ends.
@@ -186,7 +202,9 @@ pub struct Readable {
     /// About how many bytes there are to read, up to the partition's limit.
     pub available: u64,
     /// Where they are, as far as the request's limit goes.
-    pub slices: Vec<Slice>,
+    pub parts: Vec<Part>,
+    /// The aborted transactions among them, by their ends; none unless reading committed.
+    pub aborted: Option<Vec<AbortedTransaction>>,
 }
 
 /// What a fetch reads, in the order of the request.
@@ -200,6 +218,8 @@ pub struct Plan {
     pub available: u64,
     /// The request's limit in bytes.
     pub bytes_max: u64,
+    /// Whether there may be more to read than was looked at.
+    pub is_cut: bool,
     /// The blocks to load before reading, each once.
     pub blocks: Vec<BlockKey>,
     /// Indices of the partitions whose end, as far as it is known here, is before the offset.
@@ -251,6 +271,7 @@ pub fn plan<'a>(
         plan.resolved.push(resolved.ok());
     }
     plan.blocks = budget.blocks;
+    plan.is_cut = budget.is_cut;
     plan
 }
 
@@ -278,56 +299,70 @@ fn plan_partition(
     if !within.contains(&fetch.fetch_offset) {
         return Err(FetchError::OffsetOutOfRange);
     }
+    let end_offset = limits.isolation.end(partition);
     let mut readable = Readable {
         high_watermark: partition.high_watermark,
         last_stable_offset: partition.last_stable_offset(),
         log_start_offset: partition.log_start_offset,
         fetch_offset: fetch.fetch_offset,
-        end_offset: limits.isolation.end(partition),
+        end_offset,
         bytes_max: fetch.bytes_max,
         available: 0,
-        slices: vec![],
+        parts: vec![],
+        aborted: None,
     };
-    if readable.fetch_offset < readable.end_offset {
-        place_slices(state, partition, &mut readable, budget);
+    if readable.fetch_offset < end_offset {
+        place_parts(state, partition, &mut readable, budget);
+    }
+    if limits.isolation == Isolation::ReadCommitted {
+        let planned_to = readable.parts.last().map_or(0, Part::end_offset);
+        readable.aborted = Some(aborted(partition, &readable, planned_to));
     }
     Ok(readable)
 }
 
-/// Adds slices until the limits are reached.
-fn place_slices(
-    state: &State,
-    partition: &Partition,
-    readable: &mut Readable,
-    budget: &mut Budget,
-) {
+/// Adds parts until the limits are reached.
+fn place_parts(state: &State, partition: &Partition, readable: &mut Readable, budget: &mut Budget) {
     let mut found = 0;
     let mut open = true;
+    let (mut extents, mut markers) = (0, 0);
+    let (from, end) = (readable.fetch_offset, readable.end_offset);
     // A limit of 0 still lets the first batch of a response through.
     let bytes_max = readable.bytes_max.max(1);
-    let extents = partition.extents_from(readable.fetch_offset);
-    for (base, extent) in extents.take(PARTITION_EXTENTS_MAX) {
-        if base >= readable.end_offset || found >= bytes_max {
+    for part in parts_between(state, partition, from, end) {
+        if found >= bytes_max {
             break;
         }
-        let bytes = bytes_from(extent, base, readable.fetch_offset).min(bytes_max - found);
-        let slice = Slice::of(state, base, extent);
-        open = open && budget.take(&slice, bytes);
+        if extents == PARTITION_EXTENTS_MAX || markers == PARTITION_MARKERS_MAX {
+            budget.is_cut = true;
+            break;
+        }
+        match part {
+            Part::Records(_) => extents += 1,
+            Part::Marker(..) => markers += 1,
+        }
+        let bytes = part.bytes_between(from, end).min(bytes_max - found);
+        open = open && budget.take(&part, bytes);
         if open {
-            readable.slices.push(slice);
+            readable.parts.push(part);
         }
         found += bytes;
     }
     readable.available = found;
 }
 
-/// About how many bytes of an extent are at or after an offset: all, or a part by offsets, and
-/// never 0.
-fn bytes_from(extent: &Extent, base: i64, offset: i64) -> u64 {
-    let skipped = u64::try_from(offset.saturating_sub(base)).unwrap_or(0);
-    let left = extent.offsets.saturating_sub(skipped);
-    let part = u128::from(extent.bytes) * u128::from(left) / u128::from(extent.offsets.max(1));
-    u64::try_from(part).unwrap_or(extent.bytes).max(1)
+/// The aborted transactions that may have records between the fetch offset and `to`.
+///
+/// SUBTLE: to be kept with the plan. When the records have been read, what is known of them may have been deleted.
+fn aborted(partition: &Partition, readable: &Readable, to: i64) -> Vec<AbortedTransaction> {
+    let to = to.min(readable.end_offset);
+    let aborted = partition.aborted_between(readable.fetch_offset, to);
+    aborted
+        .map(|aborted| AbortedTransaction {
+            producer_id: aborted.producer_id,
+            first_offset: aborted.first_offset,
+        })
+        .collect()
 }
 
 /// What a request may still take.
@@ -335,7 +370,9 @@ struct Budget {
     bytes_max: u64,
     bytes: u64,
     extents: usize,
+    markers: usize,
     block_bytes: u64,
+    is_cut: bool,
     known: HashSet<BlockKey>,
     blocks: Vec<BlockKey>,
 }
@@ -346,38 +383,46 @@ impl Budget {
             bytes_max,
             bytes: 0,
             extents: 0,
+            markers: 0,
             block_bytes: 0,
+            is_cut: false,
             known: HashSet::new(),
             blocks: vec![],
         }
     }
 
-    /// Whether a slice, of which about `bytes` are wanted, still fits; takes it if so. The first
-    /// slice of a request always does, so that some partition makes progress.
-    fn take(&mut self, slice: &Slice, bytes: u64) -> bool {
-        if self.extents == 0 {
-            self.add(slice, bytes);
-            return true;
-        }
-        let fresh: Vec<BlockKey> = slice
-            .blocks_ahead()
-            .map(|index| slice.block(index))
-            .filter(|key| !self.known.contains(key))
-            .collect();
-        let fresh_bytes: u64 = fresh.iter().map(BlockKey::len).sum();
-        let fits = self.bytes < self.bytes_max
-            && self.extents < EXTENTS_MAX
-            && self.blocks.len() + fresh.len() <= BLOCKS_MAX
-            && self.block_bytes + fresh_bytes <= BLOCK_BYTES_MAX;
+    /// Whether a part, of which about `bytes` are wanted, still fits; takes it if so. The first
+    /// part of a request always does, so that some partition makes progress.
+    fn take(&mut self, part: &Part, bytes: u64) -> bool {
+        let is_first = self.extents + self.markers == 0;
+        let fits = is_first || (self.bytes < self.bytes_max && self.fits(part));
         if fits {
-            self.add(slice, bytes);
+            self.bytes += bytes;
+            self.add(part);
         }
         fits
     }
 
-    fn add(&mut self, slice: &Slice, bytes: u64) {
+    fn fits(&self, part: &Part) -> bool {
+        let Part::Records(slice) = part else {
+            return self.markers < MARKERS_MAX;
+        };
+        let fresh = slice
+            .blocks_ahead()
+            .map(|index| slice.block(index))
+            .filter(|key| !self.known.contains(key));
+        let (count, bytes) = fresh.fold((0, 0), |(n, sum), key| (n + 1, sum + key.len()));
+        self.extents < EXTENTS_MAX
+            && self.blocks.len() + count <= BLOCKS_MAX
+            && self.block_bytes + bytes <= BLOCK_BYTES_MAX
+    }
+
+    fn add(&mut self, part: &Part) {
+        let Part::Records(slice) = part else {
+            self.markers += 1;
+            return;
+        };
         self.extents += 1;
-        self.bytes += bytes;
         for index in slice.blocks_ahead() {
             let key = slice.block(index);
             if self.known.insert(key) {

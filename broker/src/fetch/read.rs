@@ -12,7 +12,8 @@ use super::FetchError;
 use super::assembly::{Assembly, Segment};
 use super::cache::BlockCache;
 use super::complaints::Complaints;
-use super::plan::{Plan, Readable};
+use super::parts::{Part, render};
+use super::plan::{Plan, Readable, Slice};
 use super::walk::{Blocks, ReadFault, Walk};
 
 pub use super::assembly::Records;
@@ -25,6 +26,8 @@ const YIELD_BYTES: u64 = 4 << 20;
 pub struct PartitionRecords {
     /// Whole batches.
     pub records: Records,
+    /// The offset after the last batch; the fetch offset if there is none.
+    pub end_offset: i64,
     /// Why there is none, if something is wrong.
     pub error: Option<FetchError>,
 }
@@ -76,21 +79,22 @@ impl Reader {
         let mut read = Vec::with_capacity(plan.partitions.len());
         for partition in &plan.partitions {
             let Ok(readable) = partition else {
-                read.push((vec![], None));
+                read.push((vec![], (0, None)));
                 continue;
             };
             let limit = Limit {
                 bytes: left.min(readable.bytes_max),
                 or_one_batch: nothing_yet,
             };
-            let mut taken = Taken::default();
+            let mut taken = Taken::from(readable.fetch_offset);
             let walked = take(readable, limit, &mut blocks, &mut assembly, &mut taken).await;
             left = left.saturating_sub(taken.bytes);
             nothing_yet &= taken.bytes == 0;
             since_yield += taken.bytes;
             let error = walked.err().map(|fault| self.report(&fault));
             // What is in front of a fault is good, and the next fetch will begin at the fault.
-            read.push((taken.segments, error.filter(|_| taken.bytes == 0)));
+            let error = error.filter(|_| taken.bytes == 0);
+            read.push((taken.segments, (taken.end_offset, error)));
             if since_yield >= YIELD_BYTES {
                 since_yield = 0;
                 tokio::task::yield_now().await;
@@ -100,10 +104,14 @@ impl Reader {
             self.complaints.over();
         }
         drop(blocks);
-        let (segments, errors): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        let (segments, rest): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         let records = assembly.finish(segments, memory);
-        let join = |(records, error)| PartitionRecords { records, error };
-        records.into_iter().zip(errors).map(join).collect()
+        let join = |(records, (end_offset, error))| PartitionRecords {
+            records,
+            end_offset,
+            error,
+        };
+        records.into_iter().zip(rest).map(join).collect()
     }
 }
 
@@ -114,10 +122,26 @@ struct Limit {
     or_one_batch: bool,
 }
 
-#[derive(Default)]
 struct Taken {
     bytes: u64,
+    end_offset: i64,
     segments: Vec<Segment>,
+}
+
+impl Taken {
+    /// Nothing yet, from this offset on.
+    fn from(fetch_offset: i64) -> Self {
+        Self {
+            bytes: 0,
+            end_offset: fetch_offset,
+            segments: vec![],
+        }
+    }
+
+    /// Whether a batch of so many bytes may follow.
+    fn has_room(&self, bytes: u64, limit: Limit) -> bool {
+        self.bytes + bytes <= limit.bytes || (self.bytes == 0 && limit.or_one_batch)
+    }
 }
 
 /// Takes batches, from the one with the fetch offset on.
@@ -131,23 +155,53 @@ async fn take(
     if limit.bytes == 0 && !limit.or_one_batch {
         return Ok(());
     }
-    for slice in &readable.slices {
-        let mut walk = Walk::new(slice, blocks);
-        while let Some(batch) = walk.next().await? {
-            if batch.end_offset() <= readable.fetch_offset {
-                continue;
+    for part in &readable.parts {
+        let is_full = match part {
+            Part::Records(slice) => {
+                take_records(readable, slice, limit, blocks, assembly, taken).await?
             }
-            let fits = taken.bytes + batch.total_len() <= limit.bytes;
-            let first = taken.bytes == 0 && limit.or_one_batch;
-            if batch.base_offset >= readable.end_offset || !(fits || first) {
-                return Ok(());
+            Part::Marker(offset, marker) => {
+                let batch = render(*offset, marker);
+                let has_room = taken.has_room(batch.len() as u64, limit);
+                if has_room {
+                    taken.bytes += batch.len() as u64;
+                    taken.end_offset = part.end_offset();
+                    assembly.push_made(&mut taken.segments, &batch);
+                }
+                !has_room
             }
-            walk.verify(&batch)?;
-            taken.bytes += batch.total_len();
-            assembly.push(&mut taken.segments, batch);
+        };
+        if is_full {
+            break;
         }
     }
     Ok(())
+}
+
+/// Takes batches out of a slice; says whether nothing may follow any more.
+async fn take_records(
+    readable: &Readable,
+    slice: &Slice,
+    limit: Limit,
+    blocks: &mut Blocks<'_>,
+    assembly: &mut Assembly,
+    taken: &mut Taken,
+) -> Result<bool, ReadFault> {
+    let mut walk = Walk::new(slice, blocks);
+    while let Some(batch) = walk.next().await? {
+        if batch.end_offset() <= readable.fetch_offset {
+            continue;
+        }
+        let is_shown = batch.base_offset < readable.end_offset;
+        if !is_shown || !taken.has_room(batch.total_len(), limit) {
+            return Ok(true);
+        }
+        walk.verify(&batch)?;
+        taken.bytes += batch.total_len();
+        taken.end_offset = batch.end_offset();
+        assembly.push(&mut taken.segments, batch);
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

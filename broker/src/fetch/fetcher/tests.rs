@@ -1,5 +1,5 @@
 use control_plane::log::memory::{Faults, MemoryLog};
-use control_plane::state::{DeleteRecords, DeleteTopic};
+use control_plane::state::{DeleteRecords, DeleteTopic, TransactionEnd};
 use object_format::TopicId;
 
 use super::super::fixture::{Agent, TestStore, agent, batch, fetch, offsets, tp};
@@ -373,4 +373,100 @@ async fn no_commit_is_slept_through() {
     all.expect("a reader sleeps")
         .into_iter()
         .for_each(|reader| reader.unwrap());
+}
+
+fn committed(mut parts: FetchParts) -> FetchParts {
+    parts.isolation = Isolation::ReadCommitted;
+    parts
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_transaction_ends_the_wait_of_who_reads_committed_records() {
+    for (end, aborted) in [
+        (TransactionEnd::Commit, vec![]),
+        (TransactionEnd::Abort, vec![0]),
+    ] {
+        let (agent, topic) = agent(1).await;
+        let mut producer = agent.producer("p").await;
+        let batch = producer.batch(tp(topic, 0), 3, 100);
+        let bytes = batch.len() as u64;
+        let wanted = [fetch(topic, 0, 0)];
+        let waiting = spawn(&agent, committed(parts(&wanted, 3_600_000, bytes)));
+        parked(&agent, 1).await;
+        agent.write(&[(tp(topic, 0), batch)]).await;
+        // Whatever is undecided does not count as something to read, nor does what comes after it.
+        let half = committed(parts(&wanted, 500, 1));
+        assert_eq!(bases(&agent.fetcher.fetch(half).await), [[0; 0]]);
+        assert!(!waiting.is_finished());
+        agent.end(&mut producer, end).await;
+        let answered = tokio::time::timeout(Duration::from_secs(1), waiting).await;
+        let outcome = answered.unwrap().unwrap();
+        assert_eq!(bases(&outcome), [[0, 3]]);
+        let partition = &outcome.partitions[0];
+        assert_eq!(
+            (partition.last_stable_offset, partition.high_watermark),
+            (4, 4)
+        );
+        let told = partition.aborted_transactions.as_ref().unwrap();
+        let told: Vec<i64> = told.iter().map(|t| t.first_offset).collect();
+        assert_eq!(told, aborted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_may_be_shown_counts_as_enough() {
+    let (agent, topic) = agent(1).await;
+    let mut producer = agent.producer("p").await;
+    let of = tp(topic, 0);
+    let (plain, undecided) = (batch(1, 1_000), producer.batch(of, 9, 1_000));
+    let bytes = plain.len() as u64;
+    // In one extent.
+    agent.write(&[(of, plain), (of, undecided)]).await;
+    let wanted = [fetch(topic, 0, 0)];
+    let waiting = spawn(&agent, committed(parts(&wanted, 3_600_000, bytes + 500)));
+    parked(&agent, 1).await;
+    let uncommitted = agent.fetcher.fetch(parts(&wanted, 0, bytes + 500)).await;
+    assert_eq!(bases(&uncommitted), [[0, 1]]);
+    assert_eq!(uncommitted.partitions[0].aborted_transactions, None);
+    assert!(!waiting.is_finished());
+    agent.end(&mut producer, TransactionEnd::Commit).await;
+    assert_eq!(bases(&waiting.await.unwrap()), [[0, 1, 10]]);
+}
+
+/// What tells which records were aborted is trimmed with the records: a reader that has them gets it all the same.
+#[tokio::test(start_paused = true)]
+async fn aborted_records_deleted_while_they_are_read_are_told_as_aborted() {
+    let (agent, topic) = agent(1).await;
+    let mut producer = agent.producer("p").await;
+    let of = tp(topic, 0);
+    agent.write(&[(of, producer.batch(of, 2, 100))]).await;
+    agent.end(&mut producer, TransactionEnd::Abort).await;
+    agent.store.hold();
+    let reading = spawn(&agent, committed(parts(&[fetch(topic, 0, 0)], 0, 1)));
+    while agent.store.gets() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let cut = DeleteRecords {
+        partition: of,
+        before_offset: 3,
+    };
+    agent.session.submit(cut).await.unwrap().unwrap();
+    agent.store.let_through(1);
+    let outcome = reading.await.unwrap();
+    assert_eq!(bases(&outcome), [[0, 2]]);
+    let told = outcome.partitions[0].aborted_transactions.as_ref().unwrap();
+    assert_eq!((told.len(), told[0].first_offset), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_tells_of_no_aborted_transactions() {
+    let (agent, topic) = agent(1).await;
+    let wanted = [fetch(topic, 0, 7), fetch(topic, 0, 0)];
+    let outcome = agent.fetcher.fetch(committed(parts(&wanted, 0, 1))).await;
+    let told: Vec<_> = outcome
+        .partitions
+        .iter()
+        .map(|p| p.aborted_transactions.clone())
+        .collect();
+    assert_eq!(told, [None, Some(vec![])]);
 }

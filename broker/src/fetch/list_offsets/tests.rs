@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use control_plane::log::memory::{Faults, MemoryLog};
-use control_plane::state::DeleteRecords;
+use control_plane::state::{DeleteRecords, TransactionEnd};
 use object_format::TopicId;
 use object_format::batch::{BatchBuilder, Codec, with_log_append_time};
 use proptest::prelude::*;
@@ -10,16 +10,17 @@ use super::super::fixture::{Agent, TestStore, agent, batch_at, tp};
 use super::*;
 
 async fn ask(agent: &Agent, topic: TopicId, timestamp: i64) -> (i64, i64) {
+    ask_as(agent, topic, timestamp, Isolation::ReadUncommitted).await
+}
+
+async fn ask_as(agent: &Agent, topic: TopicId, timestamp: i64, isolation: Isolation) -> (i64, i64) {
     let query = OffsetQuery {
         topic: TopicRef::Id(topic),
         partition: 0,
         timestamp,
         current_leader_epoch: -1,
     };
-    let found = agent
-        .fetcher
-        .list_offsets(vec![query], Isolation::ReadUncommitted)
-        .await;
+    let found = agent.fetcher.list_offsets(vec![query], isolation).await;
     let found = found[0].unwrap();
     assert_eq!(found.leader_epoch, if found.offset < 0 { -1 } else { 0 });
     (found.offset, found.timestamp)
@@ -192,6 +193,62 @@ async fn a_damaged_batch_is_an_error_and_not_a_wrong_offset() {
         .list_offsets(vec![query], Isolation::ReadUncommitted)
         .await;
     assert_eq!(found, [Err(FetchError::CorruptMessage)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_of_committed_records_are_told_the_last_stable_offset() {
+    use Isolation::{ReadCommitted, ReadUncommitted};
+    let (agent, topic) = agent(1).await;
+    let mut producer = agent.producer("p").await;
+    let of = tp(topic, 0);
+    let (plain, undecided) = (batch_at(500, 2, 10), producer.batch(of, 3, 10));
+    // In one extent, whose greatest timestamp is an undecided record's.
+    agent.write(&[(of, plain), (of, undecided)]).await;
+    let both = async |timestamp| {
+        let committed = ask_as(&agent, topic, timestamp, ReadCommitted).await;
+        (
+            committed,
+            ask_as(&agent, topic, timestamp, ReadUncommitted).await,
+        )
+    };
+    assert_eq!(both(LATEST).await, ((2, -1), (5, -1)));
+    assert_eq!(both(EARLIEST).await, ((0, -1), (0, -1)));
+    assert_eq!(both(501).await, ((1, 501), (1, 501)));
+    assert_eq!(both(900).await, ((-1, -1), (2, 1_000)));
+    assert_eq!(both(MAX_TIMESTAMP).await, ((-1, -1), (4, 1_002)));
+    agent.end(&mut producer, TransactionEnd::Commit).await;
+    assert_eq!(both(LATEST).await, ((6, -1), (6, -1)));
+    assert_eq!(both(900).await, ((2, 1_000), (2, 1_000)));
+}
+
+/// As in Kafka, whose index of times does not tell markers from records.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_transaction_has_a_time_like_any_record() {
+    let (agent, topic) = agent(1).await;
+    let mut producer = agent.producer("p").await;
+    let of = tp(topic, 0);
+    agent.write(&[(of, producer.batch(of, 2, 10))]).await;
+    agent.end(&mut producer, TransactionEnd::Abort).await;
+    let replica = agent.fetcher.replica();
+    let marked_ms = replica.read(|state| {
+        let marker = state.partition(of).unwrap().markers_from(0).next();
+        marker.unwrap().1.timestamp_ms
+    });
+    write(&agent, topic, batch_at(marked_ms + 1_000, 1, 10)).await;
+    let cases = [
+        (1_001, (1, 1_001)),
+        (1_002, (2, marked_ms)),
+        (marked_ms, (2, marked_ms)),
+        (marked_ms + 1, (3, marked_ms + 1_000)),
+        (marked_ms + 1_001, (-1, -1)),
+    ];
+    for (timestamp, found) in cases {
+        assert_eq!(ask(&agent, topic, timestamp).await, found, "{timestamp}");
+    }
+    assert_eq!(
+        ask(&agent, topic, MAX_TIMESTAMP).await,
+        (3, marked_ms + 1_000)
+    );
 }
 
 proptest! {

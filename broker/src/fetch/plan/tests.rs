@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::fixture::{World, batch, fetch, limits, tp};
+use super::super::fixture::{World, batch, fetch, limits, slices, tp};
 use super::*;
 
 fn only(plan: &Plan) -> &Readable {
@@ -91,7 +91,7 @@ async fn deleted_records_are_out_of_range() {
     let plan = plan(&world.state, [&fetch(topic, 0, 15)], limits(1 << 20));
     assert_eq!(only(&plan).log_start_offset, 15);
     assert_eq!(
-        only(&plan).slices[0].base_offset,
+        slices(only(&plan))[0].base_offset,
         10,
         "the batch that holds the offset"
     );
@@ -103,7 +103,7 @@ async fn a_fetch_at_the_end_has_nothing_to_read_and_knows_the_end() {
     let plan = plan(&world.state, [&fetch(topic, 0, 30)], limits(1 << 20));
     let ends = (only(&plan).high_watermark, only(&plan).last_stable_offset);
     assert_eq!(ends, (30, 30));
-    assert!(only(&plan).slices.is_empty() && plan.blocks.is_empty());
+    assert!(only(&plan).parts.is_empty() && plan.blocks.is_empty());
     assert_eq!(plan.available, 0);
 }
 
@@ -113,12 +113,12 @@ async fn partitions_of_one_object_share_its_block() {
     let wanted: Vec<_> = (0..4).map(|p| fetch(topic, p, 0)).collect();
     let plan = plan(&world.state, &wanted, limits(1 << 20));
     assert_eq!(plan.blocks.len(), 3, "three objects");
-    let slices: usize = plan
+    let parts: usize = plan
         .partitions
         .iter()
-        .map(|p| p.as_ref().unwrap().slices.len())
+        .map(|p| p.as_ref().unwrap().parts.len())
         .sum();
-    assert_eq!(slices, 12);
+    assert_eq!(parts, 12);
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn limits_bound_what_is_planned_and_never_the_first_extent() {
         let plan = plan(&world.state, &wanted, limits(bytes_max));
         plan.partitions
             .iter()
-            .map(|p| p.as_ref().unwrap().slices.len())
+            .map(|p| p.as_ref().unwrap().parts.len())
             .collect()
     };
     assert_eq!(counts(1 << 20, 1 << 20), [3, 3, 3, 3]);
@@ -200,7 +200,7 @@ proptest! {
         let offset = at.index(end as usize + 1) as i64;
         let wanted = PartitionFetch { bytes_max: partition_max, ..fetch(topic, 0, offset) };
         let plan = plan(&world.state, [&wanted], limits(bytes_max));
-        let slices = &only(&plan).slices;
+        let slices = slices(only(&plan));
 
         let after = log.partition_point(|(base, _)| *base <= offset);
         let expected = if offset == end { &[][..] } else { &log[after - 1..] };

@@ -3,7 +3,7 @@ use object_format::{TopicId, TopicPartition};
 use proptest::prelude::*;
 use runtime::SystemClock;
 
-use super::super::fixture::{World, batch, fetch, limits, offsets, tp};
+use super::super::fixture::{World, batch, fetch, limits, offsets, slices, tp};
 use super::super::plan::{PartitionFetch, plan};
 use super::*;
 
@@ -110,7 +110,7 @@ async fn a_damaged_batch_fails_its_partition_and_no_other() {
     let (world, topic) = world(1_000).await;
     let wanted: Vec<_> = (0..3).map(|p| fetch(topic, p, 0)).collect();
     let clean = plan(&world.state, &wanted, limits(1 << 20));
-    let slice = clean.partitions[1].as_ref().unwrap().slices[0];
+    let slice = slices(clean.partitions[1].as_ref().unwrap())[0];
     world.store.damage(slice.object, slice.position + 500).await;
     let read = read(&world, &wanted, 1 << 20).await;
     assert_eq!(read[1].error, Some(FetchError::CorruptMessage));
@@ -125,7 +125,7 @@ async fn a_damaged_batch_fails_its_partition_and_no_other() {
 async fn what_is_in_front_of_a_damaged_batch_is_given_first() {
     let (world, topic) = world(1_000).await;
     let clean = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
-    let slice = clean.partitions[0].as_ref().unwrap().slices[1];
+    let slice = slices(clean.partitions[0].as_ref().unwrap())[1];
     world.store.damage(slice.object, slice.position + 300).await;
     assert_eq!(
         ranges(&world, &[fetch(topic, 0, 0)], 1 << 20).await,
@@ -142,7 +142,7 @@ async fn damaged_headers_are_no_way_out_of_the_extent() {
     for at in 0..61 {
         let (world, topic) = world(200).await;
         let clean = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
-        let slice = clean.partitions[0].as_ref().unwrap().slices[0];
+        let slice = slices(clean.partitions[0].as_ref().unwrap())[0];
         world.store.damage(slice.object, slice.position + at).await;
         let read = read(&world, &[fetch(topic, 0, 0)], 1 << 20).await;
         let stamped = at < 8 || (12..16).contains(&at);
@@ -159,7 +159,7 @@ async fn a_lost_object_fails_the_partitions_in_it() {
     let clean = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
     world
         .store
-        .lose(clean.partitions[0].as_ref().unwrap().slices[0].object)
+        .lose(slices(clean.partitions[0].as_ref().unwrap())[0].object)
         .await;
     let read = read(&world, &[fetch(topic, 0, 0), fetch(other, 0, 0)], 1 << 20).await;
     assert_eq!(read[0].error, Some(FetchError::Storage));
