@@ -13,6 +13,7 @@ use kafka_protocol::messages::{
     ApiKey, DescribeProducersRequest, DescribeProducersResponse, ProducerId, TopicName,
 };
 use object_format::TopicPartition;
+use object_format::batch::COORDINATOR_EPOCH;
 
 use super::admin::check_topic_name;
 use super::{Answer, Api, Call, Handler};
@@ -83,17 +84,24 @@ fn producers(
 }
 
 fn told(id: i64, producer: &ProducerState) -> ProducerResponse {
+    let coordinator_epoch = match producer.is_marked {
+        true => COORDINATOR_EPOCH,
+        false => -1,
+    };
     ProducerResponse::default()
         .with_producer_id(ProducerId(id))
         .with_producer_epoch(i32::from(producer.epoch))
         .with_last_sequence(producer.last_sequence())
         .with_last_timestamp(producer.seen_ms)
-        .with_coordinator_epoch(-1)
+        .with_coordinator_epoch(coordinator_epoch)
         .with_current_txn_start_offset(producer.transaction_first_offset.unwrap_or(-1))
 }
 
 #[cfg(test)]
 mod tests {
+    use control_plane::state::{
+        EndTransaction, EndedBy, InitTransactionalId, TransactionEnd, WriteKind,
+    };
     use kafka_protocol::protocol::StrBytes;
 
     use super::super::testing::{self, state_with};
@@ -127,6 +135,47 @@ mod tests {
         let behind = describe(&state, asked, false, &mut BTreeSet::new());
         let retriable = ResponseError::NotLeaderOrFollower.code();
         assert_eq!(behind.partitions[0].error_code, retriable);
+    }
+
+    #[test]
+    fn a_transaction_under_way_is_told_with_its_first_offset() {
+        let mut state = state_with(&[("t", 1)]);
+        testing::store(&mut state, "t", 0, 100);
+        let init = InitTransactionalId {
+            id: "x".into(),
+            timeout_ms: 1_000,
+            expected: None,
+        };
+        let producer = testing::command(&mut state, init).unwrap();
+        testing::produce_as(
+            &mut state,
+            "t",
+            0,
+            producer.id,
+            3,
+            WriteKind::JoinsTransaction,
+        );
+        let topic = TopicName(StrBytes::from_static_str("t"));
+        let told = |state: &State| {
+            let told = producers(state, &topic, 0, true).unwrap();
+            let one = |p: &ProducerResponse| {
+                (
+                    p.producer_epoch,
+                    p.current_txn_start_offset,
+                    p.coordinator_epoch,
+                )
+            };
+            told.iter().map(one).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&state), [(0, 1, -1)]);
+        let end = EndTransaction {
+            id: "x".into(),
+            producer,
+            end: TransactionEnd::Abort,
+            by: EndedBy::ProducerBumped,
+        };
+        testing::command(&mut state, end).unwrap();
+        assert_eq!(told(&state), [(1, -1, 0)]);
     }
 
     #[test]

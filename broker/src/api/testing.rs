@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use control_plane::log::Position;
 use control_plane::state::{
     BatchMeta, BatchOutcome, BatchProducer, CommitObject, CommitRun, CreateTopic, Entry,
-    METADATA_VERSION_MAX, RegisterAgent, State, Submit, Verdict,
+    METADATA_VERSION_MAX, RegisterAgent, State, Submit, Verdict, WriteKind,
 };
 use object_format::{AgentEpoch, ObjectId, TopicId, TopicPartition};
 use uuid::Uuid;
@@ -53,10 +53,29 @@ pub(super) fn produce(
     producer_id: i64,
     records: u32,
 ) {
+    produce_as(
+        state,
+        topic,
+        partition,
+        producer_id,
+        records,
+        WriteKind::Plain,
+    );
+}
+
+/// Stores the first batch of a producer in a partition, as part of a transaction or not.
+pub(super) fn produce_as(
+    state: &mut State,
+    topic: &str,
+    partition: u32,
+    producer_id: i64,
+    records: u32,
+    kind: WriteKind,
+) {
     let producer = BatchProducer {
         id: producer_id,
         epoch: 0,
-        kind: Default::default(),
+        kind,
         base_sequence: 0,
     };
     commit(state, topic, partition, 100, records, Some(producer));

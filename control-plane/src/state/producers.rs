@@ -19,6 +19,8 @@ pub struct ProducerState {
     pub seen_ms: i64,
     /// Offset of the first record of its transaction under way here.
     pub transaction_first_offset: Option<i64>,
+    /// Whether a transaction of it has ended here.
+    pub is_marked: bool,
     batches: VecDeque<ProducedBatch>,
 }
 
@@ -94,6 +96,7 @@ impl ProducerState {
         now_ms: i64,
     ) -> Self {
         let transaction_first_offset = known.as_ref().and_then(|k| k.transaction_first_offset);
+        let is_marked = known.as_ref().is_some_and(|k| k.is_marked);
         let mut batches = known
             .filter(|k| k.epoch == batch.epoch)
             .map_or_else(VecDeque::new, |k| k.batches);
@@ -111,6 +114,7 @@ impl ProducerState {
             epoch: batch.epoch,
             seen_ms: now_ms,
             transaction_first_offset,
+            is_marked,
             batches,
         }
     }
@@ -118,6 +122,7 @@ impl ProducerState {
     /// After a marker of `epoch`: what an older epoch wrote can neither be repeated nor continued.
     pub(super) fn raise_to(&mut self, epoch: i16, now_ms: i64) {
         self.seen_ms = now_ms;
+        self.is_marked = true;
         if epoch > self.epoch {
             self.epoch = epoch;
             self.batches.clear();

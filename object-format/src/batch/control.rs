@@ -4,6 +4,9 @@ use bytes::Bytes;
 
 use super::{BatchBuilder, NO_SEQUENCE};
 
+/// The coordinator epoch in every marker: nobody coordinates transactions.
+pub const COORDINATOR_EPOCH: i32 = 0;
+
 /// The marker that ends a producer's transaction: one batch with one record, whose key says abort
 /// (0) or commit (1), and whose value is an EndTransactionMarker of version 0.
 pub fn control_batch(
@@ -15,7 +18,6 @@ pub fn control_batch(
 ) -> Bytes {
     const KEY_VERSION: u16 = 0;
     const VALUE_VERSION: u16 = 0;
-    const COORDINATOR_EPOCH: u32 = 0;
     let [v0, v1] = KEY_VERSION.to_be_bytes();
     let [k0, k1] = u16::from(commit).to_be_bytes();
     let mut value = [0; 6];

@@ -21,7 +21,7 @@ mod tests;
 mod validate;
 
 pub use build::BatchBuilder;
-pub use control::control_batch;
+pub use control::{COORDINATOR_EPOCH, control_batch};
 pub use error::{BatchError, RecordFault};
 pub use record::{Headers, RecordView, Records, records, records_in};
 pub use split::{Split, split};
