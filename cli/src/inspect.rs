@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use bytes::Bytes;
 use control_plane::replica::{Replica, ReplicaParts};
-use control_plane::state::{Extent, Partition, State};
+use control_plane::state::{Extent, Partition, ProducerState, State};
 use object_format::batch::{self, BatchHeader};
 use object_format::{ObjectId, TopicPartition, object, path};
 use object_store::ObjectStoreExt;
@@ -113,6 +113,7 @@ fn show_topic(state: &State, name: &str) -> Result<(), Failure> {
     let columns = [
         "PARTITION",
         "LOG START",
+        "LAST STABLE",
         "HIGH WATERMARK",
         "EXTENTS",
         "BYTES",
@@ -130,6 +131,7 @@ fn show_topic(state: &State, name: &str) -> Result<(), Failure> {
         let numbers = [
             u64::from(index),
             p.log_start_offset as u64,
+            p.last_stable_offset() as u64,
             p.high_watermark as u64,
             p.extents.len() as u64,
             p.bytes(),
@@ -156,6 +158,7 @@ fn show_partition(state: &State, name: &str, partition: u32) -> Result<(), Failu
         "log start offset {start}, high watermark {end}, {} bytes",
         partition.bytes()
     );
+    show_transactions(partition);
     let right = |name| (name, Align::Right);
     let columns = [
         right("BASE OFFSET"),
@@ -189,18 +192,41 @@ fn show_partition(state: &State, name: &str, partition: u32) -> Result<(), Failu
     }
     print!("{extents}");
     if !partition.producers.is_empty() {
-        let mut producers =
-            Table::new(&[right("PRODUCER ID"), right("EPOCH"), right("LAST SEQUENCE")]);
-        for (id, producer) in &partition.producers {
-            producers.row([
-                id.to_string(),
-                producer.epoch.to_string(),
-                producer.last_sequence().to_string(),
-            ]);
-        }
-        print!("{producers}");
+        print!("{}", producers(partition));
     }
     Ok(())
+}
+
+/// What transactions have left in a partition, and what is under way.
+fn show_transactions(partition: &Partition) {
+    let under_way = |p: &&ProducerState| p.transaction_first_offset.is_some();
+    println!(
+        "last stable offset {}, {} markers, {} aborted transactions, {} under way",
+        partition.last_stable_offset(),
+        partition.markers_from(0).count(),
+        partition.aborted_between(0, i64::MAX).count(),
+        partition.producers.values().filter(under_way).count(),
+    );
+}
+
+fn producers(partition: &Partition) -> Table {
+    let columns = [
+        "PRODUCER ID",
+        "EPOCH",
+        "LAST SEQUENCE",
+        "IN TRANSACTION FROM",
+    ];
+    let mut producers = Table::new(&columns.map(|name| (name, Align::Right)));
+    for (id, producer) in &partition.producers {
+        let from = producer.transaction_first_offset;
+        producers.row([
+            id.to_string(),
+            producer.epoch.to_string(),
+            producer.last_sequence().to_string(),
+            from.map_or_else(|| "-".into(), |from| from.to_string()),
+        ]);
+    }
+    producers
 }
 
 async fn inspect_object(name: &str, settings: settings_args::Args) -> Result<(), Failure> {
