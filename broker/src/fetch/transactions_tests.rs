@@ -45,7 +45,8 @@ impl Consumer {
     }
 
     /// One fetch; says whether there was something in it.
-    async fn poll(&mut self, world: &World, of: TopicPartition, bytes_max: (u64, u64)) -> bool {
+    async fn poll(&mut self, log: &Log, bytes_max: (u64, u64)) -> bool {
+        let (world, of) = (&log.world, log.of);
         let wanted = PartitionFetch {
             bytes_max: bytes_max.0,
             ..fetch(of.topic, of.partition as i32, self.position)
@@ -60,6 +61,11 @@ impl Consumer {
         let is_committed = self.isolation == Isolation::ReadCommitted;
         assert_eq!(outcome.aborted_transactions.is_some(), is_committed);
         let mut aborted = outcome.aborted_transactions.unwrap_or_default();
+        let told: Vec<_> = aborted
+            .iter()
+            .map(|a| (a.producer_id, a.first_offset))
+            .collect();
+        let began = self.position;
         aborted.sort_by_key(|transaction| transaction.first_offset);
         let mut aborted = aborted.into_iter().peekable();
         let mut aborting = HashSet::new();
@@ -76,6 +82,11 @@ impl Consumer {
             }
             self.take(&batch, &header, &mut aborting);
         }
+        let expected = match self.isolation {
+            Isolation::ReadCommitted => log.aborted_between(began, self.position),
+            Isolation::ReadUncommitted => vec![],
+        };
+        assert_eq!(told, expected);
         assert!(batches <= 1 || bytes <= bytes_max.0.min(bytes_max.1));
         batches > 0
     }
@@ -105,6 +116,8 @@ struct Log {
     /// Offset, and whose transaction it is in that has not ended or was aborted.
     records: Vec<(i64, Fate)>,
     end: i64,
+    /// Aborted transactions: producer, first offset, offset of the marker.
+    aborted: Vec<(i64, i64, i64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -136,6 +149,7 @@ impl Log {
             open: vec![None; PRODUCERS],
             records: vec![],
             end: 0,
+            aborted: vec![],
         }
     }
 
@@ -162,8 +176,12 @@ impl Log {
     }
 
     fn end(&mut self, by: usize, end: TransactionEnd) {
-        if self.open[by].take().is_none() {
+        let Some(first) = self.open[by].take() else {
             return;
+        };
+        if end == Abort {
+            self.aborted
+                .push((self.producers[by].producer.id, first, self.end));
         }
         self.world.end(&mut self.producers[by], end);
         self.end += 1;
@@ -176,6 +194,17 @@ impl Log {
                 *of = fate;
             }
         }
+    }
+
+    /// The aborted transactions that a response from one offset to another tells of.
+    fn aborted_between(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
+        let aborted = self
+            .aborted
+            .iter()
+            .filter(|(_, first, marker)| from < to && *marker >= from && *first < to);
+        aborted
+            .map(|&(producer, first, _)| (producer, first))
+            .collect()
     }
 
     /// What a consumer that has read all it may has shown, and where it is.
@@ -227,7 +256,7 @@ proptest! {
                     Step::End(by, end) => log.end(*by, *end),
                     Step::Fetch(partition_max, bytes_max) => {
                         for consumer in &mut consumers {
-                            consumer.poll(&log.world, log.of, (*partition_max, *bytes_max)).await;
+                            consumer.poll(&log, (*partition_max, *bytes_max)).await;
                         }
                     }
                 }
@@ -239,7 +268,7 @@ proptest! {
                 consumers.push(Consumer::new(isolation, begin));
             }
             for mut consumer in consumers {
-                while consumer.poll(&log.world, log.of, rest).await {}
+                while consumer.poll(&log, rest).await {}
                 let expected = log.expected(consumer.isolation, consumer.begin);
                 prop_assert_eq!((consumer.shown, consumer.position), expected);
             }
@@ -283,11 +312,7 @@ async fn thousands_of_tiny_transactions_come_in_bounded_fetches() {
             plan.is_cut, !is_rest,
             "a fetch that is cut does not wait for more"
         );
-        assert!(
-            consumer
-                .poll(&log.world, log.of, (50 << 20, 50 << 20))
-                .await
-        );
+        assert!(consumer.poll(&log, (50 << 20, 50 << 20)).await);
         polls += 1;
     }
     assert!(consumer.shown.is_empty());
