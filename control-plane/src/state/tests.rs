@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use super::*;
 
+mod transactions;
+
 /// A state driven through entries as a process would drive it.
 struct Driver {
     state: State,

@@ -523,6 +523,3 @@ impl State {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
