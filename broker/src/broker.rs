@@ -20,6 +20,7 @@ use crate::group::{self, Groups};
 use crate::net::{Listener, Server};
 use crate::peers;
 use crate::produce::Pipeline;
+use crate::transactions;
 
 /// What an agent is given: everything that reaches outside of it.
 #[derive(Debug, Clone)]
@@ -215,6 +216,13 @@ fn assemble(
         shutdown.clone(),
     );
     runtime::tasks::spawn("offset retention", shutdown, retention);
+    let timeouts = transactions::timeouts::run(
+        session.clone(),
+        config.transactions,
+        parts.rng.fork("transactions"),
+        shutdown.clone(),
+    );
+    runtime::tasks::spawn("transaction timeouts", shutdown, timeouts);
     let broker = Broker {
         session,
         pipeline,

@@ -10,6 +10,7 @@ pub mod net;
 mod peers;
 pub mod produce;
 mod topology;
+mod transactions;
 pub mod wire;
 
 pub use broker::{BrokerError, Parts, Running, run, start};

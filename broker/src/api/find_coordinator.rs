@@ -1,7 +1,8 @@
 //! FindCoordinator (API key 10), versions 0 to 6: KIP-98, KIP-699 (batched), KIP-890, KIP-932.
 //!
 //! A group's coordinator is whoever holds its lease. A group without one is offered to the agent that rendezvous hashing
-//! names, which takes the lease when it is asked to do something for the group.
+//! names, which takes the lease when it is asked to do something for the group. Transactional ids have no coordinator:
+//! any agent serves them, and the one that looks after an id is told.
 
 use futures::FutureExt;
 use kafka_protocol::error::ResponseError;
@@ -12,6 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::{Answer, Api, Call, Handler};
 use crate::group::coordinator_node;
 use crate::topology;
+use crate::transactions::transaction_node;
 use control_plane::state::State;
 
 pub(super) const API: Api = Api {
@@ -21,6 +23,7 @@ pub(super) const API: Api = Api {
 };
 
 const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 
 async fn handle(call: Call) -> Answer {
     let body: FindCoordinatorRequest = call.request.decode()?;
@@ -52,15 +55,25 @@ fn find(state: &State, key_type: i8, key: &StrBytes) -> Coordinator {
             .with_node_id(BrokerId(-1))
             .with_port(-1)
     };
-    if key_type != GROUP {
-        let why = "only coordinators of groups are served; transactions and share groups are not";
-        return refused(ResponseError::InvalidRequest, why);
-    }
-    if key.is_empty() {
-        return refused(ResponseError::InvalidGroupId, "the group id is empty");
-    }
     let nodes = topology::nodes(state);
-    match coordinator_node(state, &nodes, key) {
+    let node = match key_type {
+        GROUP if key.is_empty() => {
+            return refused(ResponseError::InvalidGroupId, "the group id is empty");
+        }
+        GROUP => coordinator_node(state, &nodes, key),
+        TRANSACTION if key.is_empty() => {
+            return refused(
+                ResponseError::InvalidRequest,
+                "the transactional id is empty",
+            );
+        }
+        TRANSACTION => transaction_node(&nodes, key),
+        _ => {
+            let why = "only coordinators of groups and of transactions are served";
+            return refused(ResponseError::InvalidRequest, why);
+        }
+    };
+    match node {
         Some(node) => answer
             .with_node_id(BrokerId(node.id))
             .with_host(StrBytes::from_string(node.host.clone()))

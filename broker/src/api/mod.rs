@@ -1,5 +1,6 @@
 //! The Kafka APIs: one file each, with its versions and its registration. ApiVersions says what is registered here.
 
+mod add_partitions_to_txn;
 mod admin;
 mod alter_configs;
 mod alter_partition_reassignments;
@@ -19,6 +20,7 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod elect_leaders;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -39,6 +41,7 @@ mod produce;
 mod sync_group;
 #[cfg(test)]
 mod testing;
+mod transactions;
 mod update_features;
 
 use std::ops::RangeInclusive;
@@ -119,6 +122,8 @@ pub(crate) const APIS: &[Api] = &[
     list_config_resources::API,
     list_partition_reassignments::API,
     update_features::API,
+    add_partitions_to_txn::API,
+    end_txn::API,
 ];
 
 /// The network's view of a broker.

@@ -24,6 +24,7 @@ pub(super) const API: Api = Api {
 const FEATURES: &[(&str, i16, ApiKey)] = &[
     ("group.version", 1, ApiKey::ConsumerGroupHeartbeat),
     ("share.version", 1, ApiKey::ShareGroupHeartbeat),
+    ("transaction.version", 2, ApiKey::TxnOffsetCommit),
 ];
 
 /// The features that are served, each with its only level.

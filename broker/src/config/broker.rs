@@ -15,6 +15,7 @@ use crate::group::machine::Limits;
 use crate::group::{GroupOptions, RetentionOptions};
 use crate::net::NetConfig;
 use crate::produce::{BatcherOptions, PipelineOptions};
+use crate::transactions::TransactionOptions;
 
 const LONG: i64 = i64::MAX;
 const INT: i64 = i32::MAX as i64;
@@ -390,6 +391,18 @@ const OWN_SETTINGS: &[Setting] = &[
         "How often an agent looks for committed offsets that have expired.",
     ),
     Setting::new(
+        "transaction.max.timeout.ms",
+        int(1, INT),
+        "900000",
+        "Greatest timeout that a transactional producer may ask for.",
+    ),
+    Setting::new(
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+        time(1),
+        "10000",
+        "How often an agent looks for transactions that have taken longer than their timeout, and aborts them.",
+    ),
+    Setting::new(
         "group.consumer.max.size",
         int(1, INT),
         "2147483647",
@@ -434,6 +447,8 @@ pub struct BrokerConfig {
     pub fetch: FetchOptions,
     /// Consumer groups.
     pub groups: GroupOptions,
+    /// Bounds and intervals of transactions.
+    pub transactions: TransactionOptions,
     /// Heartbeats and expiry of agents.
     pub liveness: LivenessOptions,
     /// Checkpoints of the metadata.
@@ -521,6 +536,11 @@ impl BrokerConfig {
             offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
             ..GroupOptions::default()
         };
+        let transactions = TransactionOptions {
+            timeout_ms_max: i32::try_from(int("transaction.max.timeout.ms")).unwrap_or(i32::MAX),
+            abort_interval: resolved
+                .duration("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+        };
         let liveness = LivenessOptions {
             heartbeat: resolved.duration("agent.heartbeat.ms"),
             session_timeout: resolved.duration("agent.session.timeout.ms"),
@@ -537,6 +557,7 @@ impl BrokerConfig {
             pipeline,
             fetch,
             groups,
+            transactions,
             liveness,
             checkpoint,
             resolved,

@@ -1,4 +1,4 @@
-//! Produce (API key 0), versions 3 to 13: KIP-98, KIP-467, KIP-516 (topic ids from 13), KIP-951.
+//! Produce (API key 0), versions 3 to 13: KIP-98, KIP-467, KIP-516 (topic ids from 13), KIP-890, KIP-951.
 //!
 //! Every batch of a request is judged by itself. Positions are fixed while the request is taken, in the order of the
 //! connection; the response waits for all its batches or the request's timeout, whichever is first.
@@ -6,12 +6,15 @@
 use std::time::Duration;
 
 use control_plane::replica::Session;
+use control_plane::state::{BatchMeta, BatchProducer, BatchRejection, WriteKind};
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
+use object_format::batch::BatchHeader;
 use object_format::{TopicId, TopicPartition};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -37,6 +40,24 @@ struct TakenTopic {
     partitions: Vec<(i32, Taken)>,
 }
 
+/// From this version on a transactional batch adds its partition to the transaction (KIP-890).
+const JOINS_TRANSACTION_SINCE: i16 = 12;
+
+/// From this version on a client knows TRANSACTION_ABORTABLE (KIP-890).
+const KNOWS_ABORTABLE_SINCE: i16 = 11;
+
+/// What all batches of a request are judged by.
+struct Intake<'a> {
+    pipeline: &'a Pipeline,
+    session: &'a Session,
+    defaults: &'a TopicDefaults,
+    now_ms: i64,
+    acks: i16,
+    /// What its transactional batches are, if it names a transactional id.
+    transactional: Option<WriteKind>,
+    permit: &'a RequestPermit,
+}
+
 /// Takes a Produce request: judges its batches and fixes their positions now, answers when they are durable.
 pub fn handle(
     pipeline: &Pipeline,
@@ -48,8 +69,23 @@ pub fn handle(
 ) -> Result<Pending, WireError> {
     let body: ProduceRequest = request.decode()?;
     let (acks, timeout_ms) = (body.acks, body.timeout_ms);
-    let take = |topic| take_topic(pipeline, session, defaults, now_ms, acks, topic, permit);
-    let topics: Vec<TakenTopic> = body.topic_data.into_iter().map(take).collect();
+    let intake = Intake {
+        pipeline,
+        session,
+        defaults,
+        now_ms,
+        acks,
+        transactional: match body.transactional_id {
+            None => None,
+            Some(_) if request.version() >= JOINS_TRANSACTION_SINCE => {
+                Some(WriteKind::JoinsTransaction)
+            }
+            Some(_) => Some(WriteKind::InTransaction),
+        },
+        permit,
+    };
+    let topics = body.topic_data.into_iter();
+    let topics: Vec<TakenTopic> = topics.map(|topic| intake.topic(topic)).collect();
     if acks == 0 {
         return Ok(without_response(topics));
     }
@@ -75,84 +111,91 @@ fn without_response(topics: Vec<TakenTopic>) -> Pending {
     }
 }
 
-fn take_topic(
-    pipeline: &Pipeline,
-    session: &Session,
-    defaults: &TopicDefaults,
-    now_ms: i64,
-    acks: i16,
-    topic: TopicProduceData,
-    permit: &RequestPermit,
-) -> TakenTopic {
-    let response = TopicProduceResponse::default()
-        .with_name(topic.name.clone())
-        .with_topic_id(topic.topic_id);
-    let known = match acks {
-        -1..=1 => find(session, defaults, &topic),
-        _ => Err(ProduceError::Acks),
-    };
-    let take = |data: PartitionProduceData| {
-        let index = data.index;
-        let taken = match &known {
-            Ok((id, config)) => take_batch(pipeline, session, *id, config, now_ms, data, permit),
-            Err(error) => Err(error.clone()),
+impl Intake<'_> {
+    fn topic(&self, topic: TopicProduceData) -> TakenTopic {
+        let response = TopicProduceResponse::default()
+            .with_name(topic.name.clone())
+            .with_topic_id(topic.topic_id);
+        let known = match self.acks {
+            -1..=1 => self.find(&topic),
+            _ => Err(ProduceError::Acks),
         };
-        (index, taken.unwrap_or_else(Taken::Refused))
-    };
-    let partitions = topic.partition_data.into_iter().map(take).collect();
-    TakenTopic {
-        response,
-        partitions,
-    }
-}
-
-/// The topic a part of the request is for, by id if there is one.
-fn find(
-    session: &Session,
-    defaults: &TopicDefaults,
-    topic: &TopicProduceData,
-) -> Result<(TopicId, TopicConfig), ProduceError> {
-    let agent = session.epoch();
-    session.replica().read(|state| {
-        if topic.topic_id.is_nil() {
-            let (id, topic) = state
-                .topic_named(&topic.name)
-                .ok_or(ProduceError::UnknownPartition)?;
-            return Ok((id, defaults.of(topic, Dynamic::of(state, agent))));
+        let take = |data: PartitionProduceData| {
+            let index = data.index;
+            let taken = match &known {
+                Ok((id, config)) => self.batch(*id, config, data),
+                Err(error) => Err(error.clone()),
+            };
+            (index, taken.unwrap_or_else(Taken::Refused))
+        };
+        let partitions = topic.partition_data.into_iter().map(take).collect();
+        TakenTopic {
+            response,
+            partitions,
         }
-        let id = TopicId(topic.topic_id);
-        let topic = state.topic(id).ok_or(ProduceError::UnknownTopicId)?;
-        Ok((id, defaults.of(topic, Dynamic::of(state, agent))))
-    })
+    }
+
+    /// The topic a part of the request is for, by id if there is one.
+    fn find(&self, topic: &TopicProduceData) -> Result<(TopicId, TopicConfig), ProduceError> {
+        let agent = self.session.epoch();
+        self.session.replica().read(|state| {
+            if topic.topic_id.is_nil() {
+                let (id, topic) = state
+                    .topic_named(&topic.name)
+                    .ok_or(ProduceError::UnknownPartition)?;
+                return Ok((id, self.defaults.of(topic, Dynamic::of(state, agent))));
+            }
+            let id = TopicId(topic.topic_id);
+            let topic = state.topic(id).ok_or(ProduceError::UnknownTopicId)?;
+            Ok((id, self.defaults.of(topic, Dynamic::of(state, agent))))
+        })
+    }
+
+    fn batch(
+        &self,
+        topic: TopicId,
+        config: &TopicConfig,
+        data: PartitionProduceData,
+    ) -> Result<Taken, ProduceError> {
+        let partition = u32::try_from(data.index).map_err(|_| ProduceError::UnknownPartition)?;
+        let partition = TopicPartition { topic, partition };
+        let replica = self.session.replica();
+        if replica.read(|state| state.partition(partition).is_none()) {
+            return Err(ProduceError::UnknownPartition);
+        }
+        let valid = validate::validate(data.records, config, self.now_ms)?;
+        let kind = match valid.header.is_transactional() {
+            true => self.transactional.ok_or(ProduceError::NoTransactionalId)?,
+            false => WriteKind::Plain,
+        };
+        metrics::produced(
+            valid.bytes.len(),
+            valid.header.record_count.unsigned_abs().into(),
+        );
+        let meta = batch_meta(&valid.header, valid.bytes.len(), kind);
+        let acknowledgement =
+            self.pipeline
+                .add(partition, valid.bytes, &valid.header, meta, self.permit);
+        Ok(Taken::Pending {
+            acknowledgement,
+            log_append_time_ms: valid.log_append_time_ms,
+        })
+    }
 }
 
-fn take_batch(
-    pipeline: &Pipeline,
-    session: &Session,
-    topic: TopicId,
-    config: &TopicConfig,
-    now_ms: i64,
-    data: PartitionProduceData,
-    permit: &RequestPermit,
-) -> Result<Taken, ProduceError> {
-    let partition = u32::try_from(data.index).map_err(|_| ProduceError::UnknownPartition)?;
-    let partition = TopicPartition { topic, partition };
-    if session
-        .replica()
-        .read(|state| state.partition(partition).is_none())
-    {
-        return Err(ProduceError::UnknownPartition);
+fn batch_meta(header: &BatchHeader, bytes: usize, kind: WriteKind) -> BatchMeta {
+    let producer = header.has_producer().then_some(BatchProducer {
+        id: header.producer_id,
+        epoch: header.producer_epoch,
+        base_sequence: header.base_sequence,
+        kind,
+    });
+    BatchMeta {
+        bytes: bytes as u32,
+        records: header.record_count.unsigned_abs(),
+        max_timestamp: header.max_timestamp,
+        producer,
     }
-    let valid = validate::validate(data.records, config, now_ms)?;
-    metrics::produced(
-        valid.bytes.len(),
-        valid.header.record_count.unsigned_abs().into(),
-    );
-    let acknowledgement = pipeline.add(partition, valid.bytes, &valid.header, permit);
-    Ok(Taken::Pending {
-        acknowledgement,
-        log_append_time_ms: valid.log_append_time_ms,
-    })
 }
 
 async fn respond(
@@ -170,7 +213,7 @@ async fn respond(
     {
         let mut answered = Vec::with_capacity(partitions.len());
         for (index, taken) in partitions {
-            let partition = answer(index, taken, deadline).await;
+            let partition = answer(index, taken, deadline, request.version()).await;
             if partition.error_code != 0 {
                 error_code = partition.error_code;
             }
@@ -183,7 +226,12 @@ async fn respond(
 }
 
 /// What became of one batch, as far as it is known at the deadline.
-async fn answer(index: i32, taken: Taken, deadline: Instant) -> PartitionProduceResponse {
+async fn answer(
+    index: i32,
+    taken: Taken,
+    deadline: Instant,
+    version: i16,
+) -> PartitionProduceResponse {
     let (acknowledgement, log_append_time_ms) = match taken {
         Taken::Refused(error) => (Err(error), -1),
         Taken::Pending {
@@ -207,11 +255,23 @@ async fn answer(index: i32, taken: Taken, deadline: Instant) -> PartitionProduce
             .with_base_offset(base_offset)
             .with_log_append_time_ms(log_append_time_ms)
             .with_log_start_offset(log_start_offset),
-        Err(error) => refusal(response, &error),
+        Err(error) => refusal(response, &error, version),
     }
 }
 
-fn refusal(response: PartitionProduceResponse, error: &ProduceError) -> PartitionProduceResponse {
+fn refusal(
+    response: PartitionProduceResponse,
+    error: &ProduceError,
+    version: i16,
+) -> PartitionProduceResponse {
+    let code = match error {
+        ProduceError::Rejected(BatchRejection::NotInTransaction)
+            if version >= KNOWS_ABORTABLE_SINCE =>
+        {
+            ResponseError::TransactionAbortable.code()
+        }
+        error => error.code(),
+    };
     let message = StrBytes::from_string(error.to_string());
     // KIP-467: a batch is refused as a whole, so its first record stands for all.
     let records = match error {
@@ -224,7 +284,7 @@ fn refusal(response: PartitionProduceResponse, error: &ProduceError) -> Partitio
         _ => vec![],
     };
     response
-        .with_error_code(error.code())
+        .with_error_code(code)
         .with_base_offset(-1)
         .with_log_append_time_ms(-1)
         .with_log_start_offset(-1)

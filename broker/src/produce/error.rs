@@ -27,9 +27,9 @@ pub enum ProduceError {
     /// A record without key on a compacted topic.
     #[error("a compacted topic takes no record without a key")]
     Keyless,
-    /// It belongs to a transaction; these are not served yet.
-    #[error("transactions are not supported")]
-    Transactional,
+    /// It belongs to a transaction, and the request names no transactional id.
+    #[error("a transactional batch in a request without a transactional id")]
+    NoTransactionalId,
     /// No such topic or partition.
     #[error("there is no such topic or partition")]
     UnknownPartition,
@@ -60,7 +60,7 @@ impl ProduceError {
             Self::TooLarge { .. } => E::MessageTooLarge,
             Self::Timestamp(_) => E::InvalidTimestamp,
             Self::Keyless => E::InvalidRecord,
-            Self::Transactional => E::InvalidTxnState,
+            Self::NoTransactionalId => E::TransactionalIdAuthorizationFailed,
             Self::UnknownPartition => E::UnknownTopicOrPartition,
             Self::UnknownTopicId => E::UnknownTopicId,
             Self::Rejected(BatchRejection::UnknownPartition) => E::UnknownTopicOrPartition,

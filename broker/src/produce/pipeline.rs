@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control_plane::replica::{Session, SubmitError};
-use control_plane::state::{
-    BatchMeta, BatchOutcome, BatchProducer, CommitObject, CommitRun, WriteKind,
-};
+use control_plane::state::{BatchMeta, BatchOutcome, CommitObject, CommitRun};
 use object_format::batch::BatchHeader;
 use object_format::object::{ObjectBuilder, SealedObject};
 use object_format::{ObjectId, TopicPartition, path};
@@ -155,12 +153,13 @@ impl Pipeline {
         partition: TopicPartition,
         batch: Bytes,
         header: &BatchHeader,
+        meta: BatchMeta,
         permit: &RequestPermit,
     ) -> oneshot::Receiver<Acknowledgement> {
         let (reply, acknowledgement) = oneshot::channel();
         let bytes = batch.len();
         let ticket = Ticket {
-            meta: meta(header, bytes),
+            meta,
             reply,
             _permit: permit.clone(),
         };
@@ -322,21 +321,6 @@ impl Pipeline {
             while settling.try_join_next().is_some() {}
         }
         while settling.join_next().await.is_some() {}
-    }
-}
-
-fn meta(header: &BatchHeader, bytes: usize) -> BatchMeta {
-    let producer = header.has_producer().then_some(BatchProducer {
-        id: header.producer_id,
-        epoch: header.producer_epoch,
-        base_sequence: header.base_sequence,
-        kind: WriteKind::Plain,
-    });
-    BatchMeta {
-        bytes: bytes as u32,
-        records: header.record_count.unsigned_abs(),
-        max_timestamp: header.max_timestamp,
-        producer,
     }
 }
 

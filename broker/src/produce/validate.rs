@@ -36,9 +36,6 @@ pub(super) fn validate(
             bytes_max: topic.message_bytes_max,
         });
     }
-    if header.is_transactional() {
-        return Err(ProduceError::Transactional);
-    }
     if topic.is_compacted && header.codec() == Some(Codec::None) {
         let keyless = batch::records(&bytes, &header)?.has_keyless_record()?;
         if keyless {
