@@ -455,6 +455,7 @@ fn markers_can_be_written_for_a_transaction_that_hangs() {
 fn idle_transactional_ids_are_forgotten_and_others_kept() {
     let mut bank = Bank::new();
     let (a, b) = (bank.init("a"), bank.init("b"));
+    bank.init("c");
     let seen = |bank: &Bank| -> Vec<(String, i64)> {
         let ids = bank.driver.state.transactional_ids();
         ids.map(|(id, known)| (id.to_owned(), known.updated_ms))
@@ -473,6 +474,21 @@ fn idle_transactional_ids_are_forgotten_and_others_kept() {
         1,
         "b is at work"
     );
+}
+
+#[test]
+fn a_transaction_outlives_the_topics_it_touched() {
+    let mut bank = Bank::new();
+    let a = bank.init("a");
+    bank.add("a", a, 77).unwrap();
+    bank.join(a, 0, 0);
+    bank.commit_offset("a", a, 1, true).unwrap();
+    let known = bank.driver.state.transactional_id("a").unwrap();
+    let touched = &known.ongoing.as_ref().unwrap().partitions;
+    assert_eq!(touched.iter().collect::<Vec<_>>(), [&tp(0)]);
+    bank.submit(DeleteTopic { id: TOPIC }).unwrap();
+    assert_eq!(bank.end("a", a, COMMIT, EndedBy::Producer), Ok(a));
+    assert_eq!(bank.committed(), None);
 }
 
 #[test]
