@@ -16,7 +16,7 @@ use kafka_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResp
 use object_format::TopicPartition;
 
 use super::admin::{catch_up, check_named_partitions};
-use super::transactions::{code, producer, submit};
+use super::transactions::{COMMAND_PARTITIONS_MAX, code, producer, submit};
 use super::{Answer, Api, Call, Handler};
 
 pub(super) const API: Api = Api {
@@ -105,16 +105,18 @@ async fn add(
         let error = call.broker.replica().read(verify);
         return results(topics, |_, _| error.map_or(0, |e| e.code()));
     }
-    let command = AddToTransaction {
-        id: transaction.transactional_id.to_string(),
-        producer: producer(transaction.producer_id.0, transaction.producer_epoch),
-        partitions,
-        group: None,
-    };
-    let added = submit(&call.broker, command).await;
-    results(topics, |_, _| {
-        added.err().map_or(0, |e| code(e, version, 2))
-    })
+    for partitions in partitions.chunks(COMMAND_PARTITIONS_MAX) {
+        let command = AddToTransaction {
+            id: transaction.transactional_id.to_string(),
+            producer: producer(transaction.producer_id.0, transaction.producer_epoch),
+            partitions: partitions.to_vec(),
+            group: None,
+        };
+        if let Err(error) = submit(&call.broker, command).await {
+            return results(topics, |_, _| code(error, version, 2));
+        }
+    }
+    results(topics, |_, _| 0)
 }
 
 async fn check(

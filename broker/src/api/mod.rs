@@ -1,5 +1,6 @@
 //! The Kafka APIs: one file each, with its versions and its registration. ApiVersions says what is registered here.
 
+mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod admin;
 mod alter_configs;
@@ -19,6 +20,7 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
 mod elect_leaders;
 mod end_txn;
 mod fetch;
@@ -32,6 +34,7 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -42,7 +45,9 @@ mod sync_group;
 #[cfg(test)]
 mod testing;
 mod transactions;
+mod txn_offset_commit;
 mod update_features;
+mod write_txn_markers;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -123,7 +128,12 @@ pub(crate) const APIS: &[Api] = &[
     list_partition_reassignments::API,
     update_features::API,
     add_partitions_to_txn::API,
+    add_offsets_to_txn::API,
     end_txn::API,
+    txn_offset_commit::API,
+    describe_transactions::API,
+    list_transactions::API,
+    write_txn_markers::API,
 ];
 
 /// The network's view of a broker.

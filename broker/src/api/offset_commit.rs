@@ -44,6 +44,7 @@ async fn handle(call: Call) -> Answer {
                 instance_id: body.group_instance_id.as_ref().map(ToString::to_string),
                 generation: body.generation_id_or_member_epoch,
                 knows_member_epochs: call.request.version() >= 9,
+                transaction: None,
             };
             groups.commit(&body.group_id, who, offsets, absent).await
         }
@@ -53,7 +54,7 @@ async fn handle(call: Call) -> Answer {
     Ok(call.request.respond(&response)?.with_error_code(error_code))
 }
 
-fn names_unknown(state: &State, body: &OffsetCommitRequest) -> bool {
+pub(super) fn names_unknown(state: &State, body: &OffsetCommitRequest) -> bool {
     body.topics.iter().any(|topic| {
         let known = state.topic_named(&topic.name).map(|(_, t)| t.partitions);
         let partitions = i64::from(known.unwrap_or(0));
@@ -64,7 +65,7 @@ fn names_unknown(state: &State, body: &OffsetCommitRequest) -> bool {
 }
 
 /// What can be committed, and for each partition in the order of the request, why it cannot be.
-fn sort(
+pub(super) fn sort(
     state: &State,
     body: &OffsetCommitRequest,
     metadata_bytes_max: usize,
@@ -91,7 +92,7 @@ fn sort(
 }
 
 /// Stands for the brokers' retention; the field is there in versions 2 to 4.
-const RETENTION_OF_BROKERS: i64 = -1;
+pub(super) const RETENTION_OF_BROKERS: i64 = -1;
 
 fn to_commit(
     state: &State,

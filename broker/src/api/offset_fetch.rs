@@ -1,12 +1,13 @@
 //! OffsetFetch (API key 9), versions 1 to 9: KIP-98, KIP-320, KIP-447, KIP-709 (batched), KIP-848. Version 10 (topic
 //! ids) is unknown to the decoder.
 //!
-//! `require_stable` needs nothing: a transaction's offsets are published when it commits.
+//! With `require_stable`, an offset that a transaction under way may change is UNSTABLE_OFFSET_COMMIT.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use control_plane::state::{CommittedOffset, State};
 use futures::FutureExt;
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
@@ -31,15 +32,15 @@ pub(super) const API: Api = Api {
 /// Topics and partitions asked for; none for all that have an offset.
 type Asked = Option<Vec<(TopicName, Vec<i32>)>>;
 
-/// A partition and what is committed for it.
-type Found = (i32, Option<CommittedOffset>);
+/// A partition and what is committed for it, or why that is not told.
+type Found = (i32, Result<Option<CommittedOffset>, ResponseError>);
 
 async fn handle(call: Call) -> Answer {
     let body: OffsetFetchRequest = call.request.decode()?;
     let version = call.request.version();
     let caught_up = call.broker.groups().catch_up().await;
     let fetch = |group: &GroupId, asked: &Asked| match caught_up {
-        Ok(()) => find(&call.broker, group, asked),
+        Ok(()) => find(&call.broker, group, asked, body.require_stable),
         Err(error) => Err(error),
     };
     let response = if version >= 8 {
@@ -77,27 +78,33 @@ fn find(
     broker: &Broker,
     group: &str,
     asked: &Asked,
+    require_stable: bool,
 ) -> Result<Vec<(TopicName, Vec<Found>)>, GroupError> {
     if broker.groups().is_elsewhere(group) {
         return Err(GroupError::NotCoordinator);
     }
-    let committed = broker.replica().read(|s| Committed::new(s, group, asked));
+    let committed = broker
+        .replica()
+        .read(|s| Committed::new(s, group, asked, require_stable));
     Ok(committed.find(asked))
 }
 
 /// What a group has committed, copied so that the state is not held while a response is made.
 struct Committed {
     offsets: BTreeMap<TopicPartition, CommittedOffset>,
+    /// Partitions whose offset is not told since a transaction may change it.
+    unstable: BTreeSet<TopicPartition>,
     /// The topics asked for, in the request's order; of all, if all are asked for.
     topics: Vec<(TopicName, Option<TopicId>)>,
 }
 
 impl Committed {
-    fn new(state: &State, group: &str, asked: &Asked) -> Self {
-        let offsets = state
-            .group(group)
-            .map(|g| g.offsets.clone())
-            .unwrap_or_default();
+    fn new(state: &State, group: &str, asked: &Asked, require_stable: bool) -> Self {
+        let group = state.group(group);
+        let offsets = group.map(|g| g.offsets.clone()).unwrap_or_default();
+        let pending = group.filter(|_| require_stable).into_iter();
+        let pending = pending.flat_map(|g| g.pending.values());
+        let unstable = pending.flat_map(|p| p.keys().copied()).collect();
         let topics = match asked {
             Some(asked) => {
                 let id = |name: &TopicName| state.topic_named(name).map(|(id, _)| id);
@@ -113,7 +120,11 @@ impl Committed {
                 ids.into_iter().filter_map(named).collect()
             }
         };
-        Self { offsets, topics }
+        Self {
+            offsets,
+            unstable,
+            topics,
+        }
     }
 
     fn find(&self, asked: &Asked) -> Vec<(TopicName, Vec<Found>)> {
@@ -128,22 +139,31 @@ impl Committed {
     }
 
     fn of(&self, topic: Option<TopicId>, partitions: &[i32]) -> Vec<Found> {
-        let committed = |index: i32| {
-            let partition = TopicPartition {
+        let partition = |index: i32| {
+            Some(TopicPartition {
                 topic: topic?,
                 partition: u32::try_from(index).ok()?,
-            };
-            self.offsets.get(&partition).cloned()
+            })
         };
-        let found = |&index: &i32| (index, committed(index));
+        let found = |&index: &i32| {
+            let committed = partition(index).map_or(Ok(None), |partition| self.at(partition));
+            (index, committed)
+        };
         partitions.iter().map(found).collect()
+    }
+
+    fn at(&self, partition: TopicPartition) -> Result<Option<CommittedOffset>, ResponseError> {
+        match self.unstable.contains(&partition) {
+            true => Err(ResponseError::UnstableOffsetCommit),
+            false => Ok(self.offsets.get(&partition).cloned()),
+        }
     }
 
     fn all_of(&self, topic: Option<TopicId>) -> Vec<Found> {
         let of_topic = self.offsets.iter().filter(|(p, _)| Some(p.topic) == topic);
-        let found = |(p, c): (&TopicPartition, &CommittedOffset)| {
+        let found = |(p, _): (&TopicPartition, &CommittedOffset)| {
             let index = i32::try_from(p.partition).ok()?;
-            Some((index, Some(c.clone())))
+            Some((index, self.at(*p)))
         };
         of_topic.filter_map(found).collect()
     }
@@ -161,12 +181,13 @@ fn of_group(
     };
     let topics = found.into_iter().map(|(name, partitions)| {
         let partitions = partitions.into_iter().map(|(index, committed)| {
-            let (offset, leader_epoch, metadata) = shown(committed);
+            let (offset, leader_epoch, metadata, error) = shown(committed);
             OffsetFetchResponsePartitions::default()
                 .with_partition_index(index)
                 .with_committed_offset(offset)
                 .with_committed_leader_epoch(leader_epoch)
                 .with_metadata(Some(metadata))
+                .with_error_code(error)
         });
         OffsetFetchResponseTopics::default()
             .with_name(name)
@@ -188,7 +209,7 @@ fn of_one(
         }
         Err(error) => {
             let none = |(name, indexes): (TopicName, Vec<i32>)| {
-                (name, indexes.into_iter().map(|i| (i, None)).collect())
+                (name, indexes.into_iter().map(|i| (i, Ok(None))).collect())
             };
             let found = asked.unwrap_or_default().into_iter().map(none).collect();
             (found, error.code())
@@ -196,13 +217,13 @@ fn of_one(
     };
     let topics = found.into_iter().map(|(name, partitions)| {
         let partitions = partitions.into_iter().map(|(index, committed)| {
-            let (offset, leader_epoch, metadata) = shown(committed);
+            let (offset, leader_epoch, metadata, error) = shown(committed);
             OffsetFetchResponsePartition::default()
                 .with_partition_index(index)
                 .with_committed_offset(offset)
                 .with_committed_leader_epoch(if version >= 5 { leader_epoch } else { -1 })
                 .with_metadata(Some(metadata))
-                .with_error_code(error_code)
+                .with_error_code(if error_code == 0 { error } else { error_code })
         });
         OffsetFetchResponseTopic::default()
             .with_name(name)
@@ -212,14 +233,16 @@ fn of_one(
 }
 
 /// Without a committed offset the offset is -1.
-fn shown(committed: Option<CommittedOffset>) -> (i64, i32, StrBytes) {
+fn shown(committed: Result<Option<CommittedOffset>, ResponseError>) -> (i64, i32, StrBytes, i16) {
     match committed {
-        Some(committed) => (
+        Ok(Some(committed)) => (
             committed.offset,
             committed.leader_epoch,
             StrBytes::from_string(committed.metadata),
+            0,
         ),
-        None => (-1, -1, StrBytes::default()),
+        Ok(None) => (-1, -1, StrBytes::default(), 0),
+        Err(error) => (-1, -1, StrBytes::default(), error.code()),
     }
 }
 
@@ -238,7 +261,14 @@ mod tests {
             expires_ms: None,
         };
         let name = TopicName(StrBytes::from_static_str("t"));
-        vec![(name, vec![(0, Some(committed)), (1, None)])]
+        vec![(
+            name,
+            vec![
+                (0, Ok(Some(committed))),
+                (1, Ok(None)),
+                (2, Err(ResponseError::UnstableOffsetCommit)),
+            ],
+        )]
     }
 
     #[test]
@@ -270,7 +300,7 @@ mod tests {
                 (p.partition_index, p.committed_offset, epoch, p.error_code)
             })
             .collect();
-        assert_eq!(shown, [(0, 42, 3, 0), (1, -1, -1, 0)]);
+        assert_eq!(shown, [(0, 42, 3, 0), (1, -1, -1, 0), (2, -1, -1, 88)]);
     }
 
     #[test]

@@ -5,6 +5,9 @@ use kafka_protocol::error::ResponseError;
 
 use crate::broker::Broker;
 
+/// Partitions that one command names, so that it fits.
+pub(super) const COMMAND_PARTITIONS_MAX: usize = 20_000;
+
 /// Appends a command about a transactional id, and gives what applying it said, as Kafka's errors.
 pub(super) async fn submit<T, C>(broker: &Broker, command: C) -> Result<T, ResponseError>
 where

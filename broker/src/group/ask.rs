@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use control_plane::state::OffsetToCommit;
+use control_plane::state::{OffsetToCommit, Producer};
 use futures::future::BoxFuture;
 use object_format::TopicPartition;
 use tokio::sync::oneshot;
@@ -73,6 +73,19 @@ pub(crate) struct Committer {
     pub generation: i32,
     /// The client knows member epochs (KIP-848): version 9 of the API and up.
     pub knows_member_epochs: bool,
+    /// The transaction that the offsets wait for (TxnOffsetCommit).
+    pub transaction: Option<InTransaction>,
+}
+
+/// The transaction that offsets wait for.
+#[derive(Clone, Debug)]
+pub(crate) struct InTransaction {
+    /// Transactional id.
+    pub id: String,
+    /// Its producer.
+    pub producer: Producer,
+    /// Whether the group becomes part of the transaction by this commit.
+    pub joins: bool,
 }
 
 impl Committer {
@@ -82,7 +95,7 @@ impl Committer {
             instance_id: self.instance_id.as_deref(),
             generation: self.generation,
             knows_member_epochs: self.knows_member_epochs,
-            transactional: false,
+            transactional: self.transaction.is_some(),
         }
     }
 }

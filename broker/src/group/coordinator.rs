@@ -279,7 +279,7 @@ impl<'a> Coordinator<'a> {
                 let answer = match self.machine.check_commit(now, &who.identity()) {
                     Ok(()) => {
                         let session = &self.shared.session;
-                        offsets::commit(session, self.group, self.epoch, offsets).await
+                        offsets::commit(session, self.group, self.epoch, &who, offsets).await
                     }
                     Err(error) => Err(error),
                 };

@@ -34,7 +34,7 @@ mod topics;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use ask::Committer;
+pub(crate) use ask::{Committer, InTransaction};
 #[cfg(test)]
 pub(crate) use kind::GroupType;
 pub use options::GroupOptions;

@@ -1,11 +1,14 @@
 //! Committed offsets: changing them by commands that fit.
 
 use control_plane::replica::Session;
-use control_plane::state::{CommitOffsets, DeleteOffsets, GroupRejection, OffsetToCommit, Submit};
+use control_plane::state::{
+    CommitOffsets, CommitTransactionOffsets, DeleteOffsets, GroupRejection, OffsetToCommit, Submit,
+    TransactionRejection,
+};
 use futures::FutureExt;
 use object_format::TopicPartition;
 
-use super::ask::Write;
+use super::ask::{Committer, InTransaction, Write};
 use super::lease::error_of;
 use super::machine::GroupError;
 
@@ -23,16 +26,37 @@ pub(super) async fn commit(
     session: &Session,
     group: &str,
     epoch: u64,
+    who: &Committer,
     offsets: Vec<OffsetToCommit>,
 ) -> Result<Vec<Write>, GroupError> {
     let mut writes = Vec::new();
     for offsets in split(offsets) {
-        let command = CommitOffsets {
-            group: group.to_owned(),
-            epoch,
-            offsets,
-        };
-        writes.push(write(session, command).await?);
+        let group = group.to_owned();
+        writes.push(match who.transaction.clone() {
+            None => {
+                let command = CommitOffsets {
+                    group,
+                    epoch,
+                    offsets,
+                };
+                write(session, command).await?
+            }
+            Some(InTransaction {
+                id,
+                producer,
+                joins,
+            }) => {
+                let command = CommitTransactionOffsets {
+                    id,
+                    producer,
+                    joins,
+                    group,
+                    group_epoch: epoch,
+                    offsets,
+                };
+                write(session, command).await?
+            }
+        });
     }
     Ok(writes)
 }
@@ -57,19 +81,37 @@ pub(super) async fn delete(
 }
 
 /// Fixes the place of a change of a group in the order; what it gives waits for the outcome.
-pub(super) async fn write<C>(session: &Session, command: C) -> Result<Write, GroupError>
+pub(super) async fn write<C, R>(session: &Session, command: C) -> Result<Write, GroupError>
 where
-    C: Submit<Outcome = Result<(), GroupRejection>> + Send + 'static,
+    C: Submit<Outcome = Result<(), R>> + Send + 'static,
+    R: Into<GroupError> + Send + 'static,
 {
     let outcome = session.enqueue(command).await.map_err(error_of)?;
     let outcome = async move {
         let outcome = outcome.await.map_err(error_of)?;
-        outcome.map_err(|rejection| match rejection {
-            GroupRejection::NotCoordinator => GroupError::NotCoordinator,
-            GroupRejection::PartMissing => GroupError::CoordinatorNotAvailable,
-        })
+        outcome.map_err(Into::into)
     };
     Ok(outcome.boxed())
+}
+
+impl From<GroupRejection> for GroupError {
+    fn from(rejection: GroupRejection) -> Self {
+        match rejection {
+            GroupRejection::NotCoordinator => Self::NotCoordinator,
+            GroupRejection::PartMissing => Self::CoordinatorNotAvailable,
+        }
+    }
+}
+
+impl From<TransactionRejection> for GroupError {
+    fn from(rejection: TransactionRejection) -> Self {
+        match rejection {
+            TransactionRejection::UnknownProducer => Self::InvalidProducerIdMapping,
+            TransactionRejection::Fenced => Self::InvalidProducerEpoch,
+            TransactionRejection::InvalidState => Self::InvalidTxnState,
+            TransactionRejection::NotCoordinator => Self::NotCoordinator,
+        }
+    }
 }
 
 /// Waits until all changes are applied; the first error if there are any.

@@ -164,6 +164,7 @@ impl Agent {
             instance_id: None,
             generation,
             knows_member_epochs: true,
+            transaction: None,
         };
         let absent = GroupError::GroupIdNotFound;
         self.groups

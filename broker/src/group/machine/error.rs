@@ -65,6 +65,15 @@ pub enum GroupError {
     /// The member's epoch has changed since (KIP-848).
     #[error("the member epoch is stale")]
     StaleMemberEpoch,
+    /// The producer is not in a transaction that commits offsets of the group (KIP-98).
+    #[error("the group is not part of a transaction of this producer")]
+    InvalidTxnState,
+    /// There is a newer producer with the same transactional id (KIP-98).
+    #[error("there is a newer producer with the same transactional id")]
+    InvalidProducerEpoch,
+    /// The transactional id has another producer id, or none (KIP-98).
+    #[error("the producer id is not assigned to the transactional id")]
+    InvalidProducerIdMapping,
     /// It is no regular expression (KIP-848).
     #[error("the regular expression is not valid")]
     InvalidRegularExpression,
@@ -79,6 +88,9 @@ impl GroupError {
             GroupError::CoordinatorNotAvailable => 15,
             GroupError::NotCoordinator => 16,
             GroupError::IllegalGeneration => 22,
+            GroupError::InvalidProducerEpoch => 47,
+            GroupError::InvalidTxnState => 48,
+            GroupError::InvalidProducerIdMapping => 49,
             GroupError::InconsistentGroupProtocol => 23,
             GroupError::UnknownMemberId => 25,
             GroupError::InvalidSessionTimeout => 26,

@@ -46,6 +46,7 @@ impl Agent {
             member_id: member.into(),
             instance_id: None,
             knows_member_epochs: true,
+            transaction: None,
             generation,
         };
         let partition = TopicPartition {
@@ -136,6 +137,7 @@ async fn a_commit_may_say_how_long_it_is_kept() {
             member_id: String::new(),
             instance_id: None,
             knows_member_epochs: true,
+            transaction: None,
             generation: -1,
         };
         let absent = GroupError::GroupIdNotFound;

@@ -492,6 +492,24 @@ fn a_transaction_outlives_the_topics_it_touched() {
 }
 
 #[test]
+fn a_producer_with_a_transaction_under_way_is_not_forgotten() {
+    let mut bank = Bank::new();
+    let (a, b) = (bank.init("a"), bank.init("b"));
+    bank.join(a, 0, 0);
+    for hour in 1..=26 {
+        let mut entry = bank.driver.entry(bank.agent, Heartbeat { draining: false });
+        entry.time_ms = 1_000_000 + hour * 3_600_000;
+        bank.driver.apply(&entry);
+    }
+    bank.join(b, 0, 0);
+    bank.end("b", b, COMMIT, EndedBy::Producer).unwrap();
+    assert_eq!(bank.stable(0), 0);
+    bank.end("a", a, ABORT, EndedBy::Producer).unwrap();
+    assert_eq!(bank.stable(0), 4);
+    assert_eq!(bank.aborted(0, 0, 4), [(a.id, 0)]);
+}
+
+#[test]
 fn deleted_records_take_their_markers_along() {
     let mut bank = Bank::new();
     let (a, b) = (bank.init("a"), bank.init("b"));
