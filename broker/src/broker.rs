@@ -223,6 +223,13 @@ fn assemble(
         shutdown.clone(),
     );
     runtime::tasks::spawn("transaction timeouts", shutdown, timeouts);
+    let expiry = transactions::expiry::run(
+        session.clone(),
+        config.transactions,
+        parts.rng.fork("transactional ids"),
+        shutdown.clone(),
+    );
+    runtime::tasks::spawn("transactional ids", shutdown, expiry);
     let broker = Broker {
         session,
         pipeline,

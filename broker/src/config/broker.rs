@@ -403,6 +403,18 @@ const OWN_SETTINGS: &[Setting] = &[
         "How often an agent looks for transactions that have taken longer than their timeout, and aborts them.",
     ),
     Setting::new(
+        "transactional.id.expiration.ms",
+        time(1),
+        "604800000",
+        "How long a transactional id is remembered that nobody uses.",
+    ),
+    Setting::new(
+        "transaction.remove.expired.transaction.cleanup.interval.ms",
+        time(1),
+        "3600000",
+        "How often an agent looks for transactional ids that have expired.",
+    ),
+    Setting::new(
         "group.consumer.max.size",
         int(1, INT),
         "2147483647",
@@ -540,6 +552,14 @@ impl BrokerConfig {
             timeout_ms_max: i32::try_from(int("transaction.max.timeout.ms")).unwrap_or(i32::MAX),
             abort_interval: resolved
                 .duration("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+            expiration_ms: i64::try_from(
+                resolved
+                    .duration("transactional.id.expiration.ms")
+                    .as_millis(),
+            )
+            .unwrap_or(i64::MAX),
+            expiry_interval: resolved
+                .duration("transaction.remove.expired.transaction.cleanup.interval.ms"),
         };
         let liveness = LivenessOptions {
             heartbeat: resolved.duration("agent.heartbeat.ms"),

@@ -1,23 +1,12 @@
 //! Transactions that take longer than their producer said are aborted (Kafka's `transaction.timeout.ms`). The agent that
 //! began them may be long gone; the log's time decides.
 
-use std::time::Duration;
-
 use control_plane::replica::Session;
 use control_plane::state::{EndTransaction, EndedBy, State, TransactionEnd};
 use runtime::{Rng, Shutdown};
 
-use super::transaction_node;
+use super::{TransactionOptions, transaction_node};
 use crate::topology;
-
-/// Bounds and intervals of transactions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TransactionOptions {
-    /// `transaction.max.timeout.ms`.
-    pub timeout_ms_max: i32,
-    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.
-    pub abort_interval: Duration,
-}
 
 /// Looks after the transactions of an agent until `shutdown` begins.
 pub(crate) async fn run(
