@@ -97,7 +97,6 @@ impl PartitionOutcome {
 /// The aborted transactions of a plan that begin in what was read of it, or before.
 fn aborted_before(readable: &Readable, read: &PartitionRecords) -> Option<Vec<AbortedTransaction>> {
     let mut aborted = readable.aborted.clone()?;
-    let has_records = read.records.bytes > 0;
-    aborted.retain(|a| has_records && a.first_offset < read.end_offset);
+    aborted.retain(|a| a.first_offset < read.end_offset);
     Some(aborted)
 }

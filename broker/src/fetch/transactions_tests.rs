@@ -279,9 +279,10 @@ proptest! {
 
 #[tokio::test]
 async fn thousands_of_tiny_transactions_come_in_bounded_fetches() {
-    const TRANSACTIONS: i64 = 6_000;
+    const TRANSACTIONS: i64 = 2_000;
+    const MARKERS: i64 = 6_000;
     let mut log = Log::new();
-    for _ in 0..TRANSACTIONS / 2 {
+    for _ in 0..TRANSACTIONS {
         log.write(&[(0, 1, 1)]).await;
         log.end(0, Abort);
     }
@@ -290,7 +291,7 @@ async fn thousands_of_tiny_transactions_come_in_bounded_fetches() {
         end: Commit,
         partitions: vec![log.of],
     };
-    for _ in 0..TRANSACTIONS / 2 {
+    for _ in 0..MARKERS {
         log.world.submit(markers.clone());
     }
     let mut consumer = Consumer::new(Isolation::ReadCommitted, 0);
@@ -299,7 +300,7 @@ async fn thousands_of_tiny_transactions_come_in_bounded_fetches() {
         isolation: Isolation::ReadCommitted,
     };
     let (mut polls, mut parts_most) = (0, 0);
-    while consumer.position < TRANSACTIONS / 2 * 3 {
+    while consumer.position < 2 * TRANSACTIONS + MARKERS {
         let wanted = PartitionFetch {
             bytes_max: 50 << 20,
             ..fetch(log.of.topic, 0, consumer.position)

@@ -470,3 +470,15 @@ async fn an_error_tells_of_no_aborted_transactions() {
         .collect();
     assert_eq!(told, [None, Some(vec![])]);
 }
+
+/// A fetch looks at so many extents and no more: if there are more, it has as much as it will ever have.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_has_looked_at_all_it_may_does_not_wait() {
+    let (agent, topic) = agent(1).await;
+    for _ in 0..600 {
+        agent.write(&[(tp(topic, 0), batch(1, 1))]).await;
+    }
+    let greedy = parts(&[fetch(topic, 0, 0)], 3_600_000, 1 << 20);
+    let outcome = tokio::time::timeout(Duration::from_secs(1), agent.fetcher.fetch(greedy)).await;
+    assert!(bases(&outcome.unwrap())[0].len() >= 500);
+}

@@ -221,6 +221,19 @@ async fn readers_of_committed_records_are_told_the_last_stable_offset() {
     assert_eq!(both(900).await, ((2, 1_000), (2, 1_000)));
 }
 
+/// As in Kafka, which does not look for the greatest timestamp but one.
+#[tokio::test(start_paused = true)]
+async fn an_undecided_record_may_be_the_newest() {
+    let (agent, topic) = agent(1).await;
+    let mut producer = agent.producer("p").await;
+    let of = tp(topic, 0);
+    write(&agent, topic, batch_at(500, 2, 10)).await;
+    let newest = async || ask_as(&agent, topic, MAX_TIMESTAMP, Isolation::ReadCommitted).await;
+    assert_eq!(newest().await, (1, 501));
+    write(&agent, topic, producer.batch(of, 3, 10)).await;
+    assert_eq!(newest().await, (-1, -1));
+}
+
 /// As in Kafka, whose index of times does not tell markers from records.
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_transaction_has_a_time_like_any_record() {
