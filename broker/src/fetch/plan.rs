@@ -1,8 +1,8 @@
 //! Decides, purely, what a fetch reads: for every partition an error, or where its records are and
 //! the partition's ends. Reading shares only the plan with this.
 //!
-//! A plan knows extents, not batches, so it is an upper bound: exact limits, in bytes of whole
-//! batches, are kept where the batches are seen, in [`read`](super::read).
+//! A plan knows extents and markers, not batches, so it is an upper bound: exact limits, in bytes of
+//! whole batches, are kept where the batches are seen, in [`read`](super::read).
 
 use std::collections::HashSet;
 use std::ops::Range;

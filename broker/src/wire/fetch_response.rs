@@ -142,7 +142,12 @@ pub fn encode_fetch_response(
 
 /// About how many bytes stand between the records.
 fn estimate(response: &FetchResponse) -> usize {
-    let topic = |topic: &FetchedTopic| 32 + topic.name.len() + 64 * topic.partitions.len();
+    let partition =
+        |p: &FetchedPartition| 64 + 17 * p.aborted_transactions.as_ref().map_or(0, Vec::len);
+    let topic = |topic: &FetchedTopic| {
+        let partitions: usize = topic.partitions.iter().map(partition).sum();
+        32 + topic.name.len() + partitions
+    };
     64 + response.topics.iter().map(topic).sum::<usize>()
 }
 
