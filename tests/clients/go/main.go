@@ -409,6 +409,91 @@ func offsetOutOfRange() error {
 	return err
 }
 
+func transactions() error {
+	topic, group := named("txn"), named("txn-group")
+	if err := create(topic, 1, nil); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	cl, err := newClient(kgo.TransactionalID(topic), kgo.DefaultProduceTopic(topic))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	for round := 0; round < 6; round++ {
+		if err := cl.BeginTransaction(); err != nil {
+			return err
+		}
+		if err := cl.ProduceSync(ctx, kgo.StringRecord(fmt.Sprint(round))).FirstErr(); err != nil {
+			return err
+		}
+		if err := cl.EndTransaction(ctx, kgo.TransactionEndTry(round%2 == 0)); err != nil {
+			return err
+		}
+	}
+	if err := cl.BeginTransaction(); err != nil {
+		return err
+	}
+	if err := cl.ProduceSync(ctx, kgo.StringRecord("zombie")).FirstErr(); err != nil {
+		return err
+	}
+	session, err := kgo.NewGroupTransactSession(
+		kgo.SeedBrokers(bootstrap),
+		kgo.TransactionalID(topic),
+		kgo.ConsumerGroup(group),
+		kgo.ConsumeTopics(topic),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+	)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	out := named("txn-out")
+	if err := create(out, 1, nil); err != nil {
+		return err
+	}
+	var found []string
+	for len(found) < 3 {
+		fetches := session.PollFetches(ctx)
+		if err := session.Begin(); err != nil {
+			return err
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			found = append(found, string(r.Value))
+			session.Produce(ctx, &kgo.Record{Topic: out, Value: r.Value}, nil)
+		})
+		if _, err := session.End(ctx, kgo.TryCommit); err != nil {
+			return err
+		}
+	}
+	if fmt.Sprint(found) != "[0 2 4]" {
+		return fmt.Errorf("read %v", found)
+	}
+	if err := cl.EndTransaction(ctx, kgo.TryCommit); err == nil {
+		return errors.New("a fenced producer committed")
+	}
+	reader, err := newClient(at(out, 0, kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	if _, err := poll(reader, 3); err != nil {
+		return err
+	}
+	return withAdmin(func(ctx context.Context, admin *kadm.Client) error {
+		offsets, err := admin.FetchOffsets(ctx, group)
+		if err != nil {
+			return err
+		}
+		// The last record and two markers, of which the reader has seen as far as it has.
+		if committed, _ := offsets.Lookup(topic, 0); committed.At < 9 {
+			return fmt.Errorf("committed %d", committed.At)
+		}
+		return nil
+	})
+}
+
 func main() {
 	bootstrap = os.Args[2]
 	var cases []suiteCase
@@ -435,6 +520,7 @@ func main() {
 			{"group-commit-and-resume", groupCommitAndResume},
 			{"message-too-large", messageTooLarge},
 			{"offset-out-of-range", offsetOutOfRange},
+			{"transactions", transactions},
 		}
 	}
 	os.Exit(runCases(cases))

@@ -686,6 +686,11 @@ public class Suite {
             case "verify" -> topics.forEach(topic -> cases.put("verify " + topic, () -> verify(topic)));
             default -> cases.putAll(cases());
         }
+        System.exit(run(cases));
+    }
+
+    /** Runs cases and prints a line for each; gives the exit code. */
+    static int run(Map<String, Case> cases) {
         int failed = 0;
         for (Map.Entry<String, Case> entry : cases.entrySet()) {
             try {
@@ -697,6 +702,6 @@ public class Suite {
                 error.printStackTrace();
             }
         }
-        System.exit(failed == 0 ? 0 : 1);
+        return failed == 0 ? 0 : 1;
     }
 }

@@ -261,6 +261,34 @@ const cases = {
     const [committed] = await withAdmin((admin) => admin.fetchOffsets({ groupId, topics: [topic] }))
     check(committed.partitions[0].offset === '10', JSON.stringify(committed))
   },
+  transactions: async () => {
+    const [topic, groupId] = [named('txn'), named('txn-group')]
+    await create(topic, 1)
+    const options = { transactionalId: topic, maxInFlightRequests: 1, idempotent: true, createPartitioner: Partitioners.DefaultPartitioner }
+    const producer = kafka.producer(options)
+    await producer.connect()
+    for (let round = 0; round < 6; round++) {
+      const transaction = await producer.transaction()
+      await transaction.send({ topic, messages: [{ value: String(round), partition: 0 }] })
+      const partitions = [{ partition: 0, offset: String(10 + round) }]
+      await transaction.sendOffsets({ consumerGroupId: groupId, topics: [{ topic, partitions }] })
+      await (round % 2 === 0 ? transaction.commit() : transaction.abort())
+    }
+    const left = await producer.transaction()
+    await left.send({ topic, messages: [{ value: 'zombie', partition: 0 }] })
+    const successor = kafka.producer(options)
+    await successor.connect()
+    const next = await successor.transaction()
+    await next.send({ topic, messages: [{ value: 'last', partition: 0 }] })
+    await failsWith('INVALID_PRODUCER_EPOCH', () => left.commit())
+    await next.commit()
+    await producer.disconnect()
+    await successor.disconnect()
+    const [committed] = await withAdmin((admin) => admin.fetchOffsets({ groupId, topics: [topic] }))
+    check(committed.partitions[0].offset === '14', JSON.stringify(committed))
+    const found = (await read([topic], 4)).map((message) => String(message.value))
+    check(found.join() === '0,2,4,last', found.join())
+  },
   'message-too-large': async () => {
     const topic = named('large')
     await create(topic, 1, [{ name: 'max.message.bytes', value: '10000' }])

@@ -6,7 +6,7 @@ import contextlib
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import MessageSizeTooLargeError, OffsetOutOfRangeError
+from aiokafka.errors import MessageSizeTooLargeError, OffsetOutOfRangeError, ProducerFenced
 
 import contract
 from contract import PARTITIONS, RECORDS, Record, named
@@ -196,6 +196,39 @@ def cases(bootstrap):
                 return
             raise AssertionError("it read from an offset that is not there")
 
+    async def transactions():
+        name, group = named("txn", CLIENT), named("txn-group", CLIENT)
+        await create(bootstrap, name, 1)
+        partition = TopicPartition(name, 0)
+        producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=name)
+        async with producer:
+            for round in range(6):
+                await producer.begin_transaction()
+                await producer.send_and_wait(name, f"{round}".encode(), partition=0)
+                await producer.send_offsets_to_transaction({partition: 10 + round}, group)
+                if round % 2 == 0:
+                    await producer.commit_transaction()
+                else:
+                    await producer.abort_transaction()
+            await producer.begin_transaction()
+            await producer.send_and_wait(name, b"zombie", partition=0)
+            async with AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=name):
+                try:
+                    await producer.commit_transaction()
+                    raise AssertionError("a fenced producer committed")
+                except ProducerFenced:
+                    pass
+        async with consumer_of(bootstrap, isolation_level="read_committed") as consumer:
+            consumer.assign([partition])
+            await consumer.seek_to_beginning()
+            values = [record.value for record in await take(consumer, 3)]
+            assert values == [b"0", b"2", b"4"], values
+            extra = await consumer.getmany(timeout_ms=1000)
+            assert not extra, extra
+        async with consumer_of(bootstrap, group_id=group) as consumer:
+            consumer.assign([partition])
+            assert await consumer.committed(partition) == 14
+
     listed = [
         admin,
         acks,
@@ -204,6 +237,7 @@ def cases(bootstrap):
         group_commit_and_resume,
         message_too_large,
         offset_out_of_range,
+        transactions,
     ]
     return [
         (case.__name__.replace("_", "-"), lambda case=case: asyncio.run(case())) for case in listed

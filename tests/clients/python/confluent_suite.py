@@ -345,6 +345,47 @@ def cases(bootstrap):
         assert kind == 2 and timestamp >= before, (kind, timestamp, before)
         consumer.close()
 
+    def transactions():
+        name, group = named("txn", CLIENT), named("txn-group", CLIENT)
+        create(bootstrap, name, 1)
+        producer = producer_of(bootstrap, transactional_id=name)
+        producer.init_transactions(30)
+        reader = consumer_of(bootstrap, "txn-group")
+        for round in range(6):
+            producer.begin_transaction()
+            producer.produce(name, value=f"{round}", partition=0)
+            offsets = [TopicPartition(name, 0, 10 + round)]
+            producer.send_offsets_to_transaction(offsets, reader.consumer_group_metadata(), 30)
+            producer.flush(30)
+            if round % 2 == 0:
+                producer.commit_transaction(30)
+            else:
+                producer.abort_transaction(30)
+        committed = reader.committed([TopicPartition(name, 0)], timeout=30)
+        assert committed[0].offset == 14, committed
+        reader.close()
+        successor = producer_of(bootstrap, transactional_id=name)
+        producer.begin_transaction()
+        producer.produce(name, value="zombie", partition=0)
+        producer.flush(30)
+        successor.init_transactions(30)
+        try:
+            producer.commit_transaction(30)
+            raise AssertionError("a fenced producer committed")
+        except KafkaException as error:
+            assert error.args[0].fatal() and error.args[0].code() == KafkaError._FENCED, error
+        for isolation, wanted in [
+            ("read_committed", ["0", "2", "4"]),
+            ("read_uncommitted", ["0", "1", "2", "3", "4", "5", "zombie"]),
+        ]:
+            consumer = consumer_of(bootstrap, isolation_level=isolation)
+            consumer.assign([TopicPartition(name, 0, OFFSET_BEGINNING)])
+            found = [message.value().decode() for message in poll(consumer, len(wanted))]
+            assert found == wanted, (isolation, found)
+            extra = consumer.poll(1)
+            assert extra is None, (isolation, extra.value())
+            consumer.close()
+
     listed = [
         metadata,
         admin_create,
@@ -364,6 +405,7 @@ def cases(bootstrap):
         offset_out_of_range,
         unknown_topic,
         log_append_time,
+        transactions,
     ]
     return [(case.__name__.replace("_", "-"), case) for case in listed]
 

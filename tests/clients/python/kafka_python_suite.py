@@ -228,6 +228,31 @@ def cases(bootstrap):
         assert poll(consumer, 1)[0].value == b"a"
         consumer.close()
 
+    def transactions():
+        name, group = named("txn", CLIENT), named("txn-group", CLIENT)
+        create(bootstrap, name, 1)
+        partition = TopicPartition(name, 0)
+        producer = KafkaProducer(bootstrap_servers=bootstrap, transactional_id=name)
+        producer.init_transactions()
+        for round in range(6):
+            producer.begin_transaction()
+            producer.send(name, value=f"{round}".encode(), partition=0).get(timeout=30)
+            offsets = {partition: OffsetAndMetadata(10 + round, "", -1)}
+            producer.send_offsets_to_transaction(offsets, group)
+            if round % 2 == 0:
+                producer.commit_transaction()
+            else:
+                producer.abort_transaction()
+        producer.close(timeout=10)
+        consumer = consumer_of(bootstrap, isolation_level="read_committed", group_id=group)
+        consumer.assign([partition])
+        assert consumer.committed(partition) == 14, consumer.committed(partition)
+        consumer.seek_to_beginning(partition)
+        values = [record.value for record in poll(consumer, 3)]
+        assert values == [b"0", b"2", b"4"], values
+        assert not consumer.poll(timeout_ms=1000)
+        consumer.close()
+
     listed = [
         admin_create,
         admin_create_validate_only,
@@ -242,6 +267,7 @@ def cases(bootstrap):
         group_commit_and_resume,
         message_too_large,
         offset_out_of_range_resets,
+        transactions,
     ]
     return [(case.__name__.replace("_", "-"), case) for case in listed]
 
