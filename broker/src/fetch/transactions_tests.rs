@@ -1,7 +1,9 @@
 //! Transactions as a consumer sees them: what it fetches, filtered as Kafka's consumers filter, is what was committed.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
+use control_plane::state::DeleteRecords;
 use control_plane::state::TransactionEnd::{self, Abort, Commit};
 use object_format::TopicPartition;
 use object_format::batch::{BatchHeader, split, verify_crc};
@@ -32,6 +34,8 @@ struct Consumer {
     position: i64,
     /// The offsets of the records it has shown.
     shown: Vec<i64>,
+    /// What was deleted before it came there.
+    missed: Vec<Range<i64>>,
 }
 
 impl Consumer {
@@ -41,12 +45,17 @@ impl Consumer {
             begin,
             position: begin,
             shown: vec![],
+            missed: vec![],
         }
     }
 
     /// One fetch; says whether there was something in it.
     async fn poll(&mut self, log: &Log, bytes_max: (u64, u64)) -> bool {
         let (world, of) = (&log.world, log.of);
+        if self.position < log.start {
+            self.missed.push(self.position..log.start);
+            self.position = log.start;
+        }
         let wanted = PartitionFetch {
             bytes_max: bytes_max.0,
             ..fetch(of.topic, of.partition as i32, self.position)
@@ -115,6 +124,7 @@ struct Log {
     open: Vec<Option<i64>>,
     /// Offset, and whose transaction it is in that has not ended or was aborted.
     records: Vec<(i64, Fate)>,
+    start: i64,
     end: i64,
     /// Aborted transactions: producer, first offset, offset of the marker.
     aborted: Vec<(i64, i64, i64)>,
@@ -133,6 +143,7 @@ enum Step {
     Write(Vec<(usize, usize, usize)>),
     End(usize, TransactionEnd),
     Fetch(u64, u64),
+    Delete(prop::sample::Index),
 }
 
 const PRODUCERS: usize = 3;
@@ -148,6 +159,7 @@ impl Log {
             producers,
             open: vec![None; PRODUCERS],
             records: vec![],
+            start: 0,
             end: 0,
             aborted: vec![],
         }
@@ -207,18 +219,30 @@ impl Log {
             .collect()
     }
 
+    fn delete(&mut self, before: i64) {
+        self.world.submit(DeleteRecords {
+            partition: self.of,
+            before_offset: before,
+        });
+        self.start = self.start.max(before);
+    }
+
     /// What a consumer that has read all it may has shown, and where it is.
-    fn expected(&self, isolation: Isolation, begin: i64) -> (Vec<i64>, i64) {
-        let undecided = self.open.iter().flatten().min();
-        let (to, is_shown): (i64, fn(Fate) -> bool) = match isolation {
-            Isolation::ReadUncommitted => (self.end, |_| true),
-            Isolation::ReadCommitted => (*undecided.unwrap_or(&self.end), |f| f == Fate::Committed),
+    fn expected(&self, consumer: &Consumer) -> (Vec<i64>, i64) {
+        let is_committed = consumer.isolation == Isolation::ReadCommitted;
+        let undecided = self.open.iter().flatten().min().filter(|_| is_committed);
+        let to = *undecided.unwrap_or(&self.end).max(&self.start);
+        let to = to.max(consumer.begin);
+        let is_shown = |&(offset, fate): &(i64, Fate)| {
+            let is_there = (consumer.begin..to).contains(&offset);
+            let is_missed = consumer
+                .missed
+                .iter()
+                .any(|missed| missed.contains(&offset));
+            is_there && !is_missed && (fate == Fate::Committed || !is_committed)
         };
-        let shown = self
-            .records
-            .iter()
-            .filter(|(offset, fate)| (begin..to.max(begin)).contains(offset) && is_shown(*fate));
-        (shown.map(|(offset, _)| *offset).collect(), to.max(begin))
+        let shown = self.records.iter().copied().filter(is_shown);
+        (shown.map(|(offset, _)| offset).collect(), to)
     }
 }
 
@@ -228,14 +252,15 @@ fn step() -> impl Strategy<Value = Step> {
         4 => prop::collection::vec(batch, 1..4).prop_map(Step::Write),
         4 => (0..PRODUCERS, prop::bool::ANY)
             .prop_map(|(by, commit)| Step::End(by, if commit { Commit } else { Abort })),
-        2 => (0u64..1_500, 0u64..1_500).prop_map(|(a, b)| Step::Fetch(a, b)),
+        4 => (0u64..1_500, 0u64..1_500).prop_map(|(a, b)| Step::Fetch(a, b)),
+        1 => any::<prop::sample::Index>().prop_map(Step::Delete),
     ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     /// However transactions interleave, and in whatever steps a consumer fetches from whatever offset on: it is given
-    /// every offset once, in order, and one of committed records shows those and no others.
+    /// every offset that is there once, in order, and one of committed records shows those and no others.
     #[test]
     fn consumers_see_every_offset_once_and_what_was_committed(
         steps in prop::collection::vec(step(), 1..40),
@@ -254,6 +279,7 @@ proptest! {
                 match step {
                     Step::Write(batches) => log.write(batches).await,
                     Step::End(by, end) => log.end(*by, *end),
+                    Step::Delete(at) => log.delete(at.index(log.end as usize + 1) as i64),
                     Step::Fetch(partition_max, bytes_max) => {
                         for consumer in &mut consumers {
                             consumer.poll(&log, (*partition_max, *bytes_max)).await;
@@ -269,7 +295,7 @@ proptest! {
             }
             for mut consumer in consumers {
                 while consumer.poll(&log, rest).await {}
-                let expected = log.expected(consumer.isolation, consumer.begin);
+                let expected = log.expected(&consumer);
                 prop_assert_eq!((consumer.shown, consumer.position), expected);
             }
             Ok(())
