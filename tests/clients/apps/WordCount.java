@@ -1,5 +1,5 @@
-// A Kafka Streams application: counts words, at least once, with state stores, their changelogs and a repartition topic.
-// Usage: WordCount HOST:PORT APPLICATION STATE-DIR [clean-up]
+// A Kafka Streams application: counts words, at least or exactly once, with state stores, their changelogs and a repartition topic.
+// Usage: WordCount HOST:PORT APPLICATION STATE-DIR [clean-up | exactly-once]
 //
 // Reads <APPLICATION>-lines (key: line number, value: words). Writes <APPLICATION>-counts, how often a word was counted,
 // which repeats may raise; and <APPLICATION>-places, at how many different places it stood, which they may not.
@@ -90,8 +90,11 @@ public final class WordCount {
     }
 
     public static void main(String[] arguments) throws InterruptedException {
-        KafkaStreams streams = new KafkaStreams(topology(arguments[1]), settings(arguments[0], arguments[1], arguments[2]));
+        boolean exactlyOnce = arguments.length > 3 && arguments[3].equals("exactly-once");
         boolean cleanUp = arguments.length > 3 && arguments[3].equals("clean-up");
+        Properties settings = settings(arguments[0], arguments[1], arguments[2]);
+        if (exactlyOnce) settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
+        KafkaStreams streams = new KafkaStreams(topology(arguments[1]), settings);
         CountDownLatch ended = new CountDownLatch(1);
         streams.setGlobalStateRestoreListener(new Restores());
         streams.setStateListener((now, before) -> System.out.println("state " + now));

@@ -194,19 +194,46 @@ class WordCountTest:
         self.close("a")
 
 
+class ExactlyOnceTest(WordCountTest):
+    """The same application with `exactly_once_v2`: whatever is killed, each word is counted just once."""
+
+    def __init__(self, broker, work):
+        super().__init__(broker, work)
+        self.application = f"once{os.environ.get('RUN', '')}"
+
+    def killed_again_and_again(self):
+        topics = [NewTopic(self.topic(purpose), PARTITIONS) for purpose in ("lines", "counts", "places")]
+        for created in self.admin.create_topics(topics).values():
+            created.result(30)
+        self.write(100)
+        self.start("a", "exactly-once").prints("^state RUNNING")
+        for kill in range(4):
+            self.write(100)
+            # In the middle of its transactions: some of what was written is counted, and not all.
+            eventually("it is at work", lambda: sum(self.table("counts").values()) > 0)
+            self.kill("a")
+            self.write(50)
+            self.start("a", "exactly-once", fresh=kill % 2 == 1)
+        self.write(100)
+        self.counted_exactly("counts")
+        self.counted_exactly("places")
+        self.close("a")
+
+
 def main():
     broker = sys.argv[2]
     work = tempfile.mkdtemp(prefix="streams-")
     test = WordCountTest(broker, work)
+    once = ExactlyOnceTest(broker, work)
     cases = [("streams-counts", test.counts), ("streams-internal-topics", test.internal_topics),
              ("streams-instance-added", test.instance_added), ("streams-instance-killed", test.instance_killed),
              ("streams-instance-restarted", test.instance_restarted), ("streams-clean-stop", test.clean_stop),
-             ("streams-reset", test.reset)]
+             ("streams-reset", test.reset), ("streams-exactly-once", once.killed_again_and_again)]
     code = 1
     try:
         code = processes.run_cases(cases)
     finally:
-        for instance in test.running.values():
+        for instance in [*test.running.values(), *once.running.values()]:
             instance.kill()
         if code == 0:
             shutil.rmtree(work)
