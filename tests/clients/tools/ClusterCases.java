@@ -136,17 +136,11 @@ final class ClusterCases {
 
     private static void transactions() {
         Tool.Ran ran = Tool.run("TransactionsCommand", "--bootstrap-server", Tools.bootstrap, "list");
-        if (advertised("ListTransactions(66)")) {
-            ran.succeeds().says("^TransactionalId\\s+Coordinator\\s+ProducerId\\s+TransactionState");
-        } else {
-            ran.fails("The node does not support LIST_TRANSACTIONS");
-        }
+        ran.succeeds().says("^TransactionalId\\s+Coordinator\\s+ProducerId\\s+TransactionState");
         ran = Tool.run("TransactionsCommand", "--bootstrap-server", Tools.bootstrap, "describe-producers", "--topic", TOPIC, "--partition", "0");
-        if (advertised("DescribeProducers(61)")) {
-            // The producer that wrote the records of this topic.
-            ran.succeeds().says("^ProducerId\\s+ProducerEpoch\\s").says("^\\d+\\s+0\\s+\\S+\\s+9\\s+\\d{13}\\s+None");
-        } else {
-            ran.fails("The node does not support DESCRIBE_PRODUCERS");
-        }
+        // The producer that wrote the records of this topic.
+        ran.succeeds().says("^ProducerId\\s+ProducerEpoch\\s").says("^\\d+\\s+0\\s+\\S+\\s+9\\s+\\d{13}\\s+None");
+        ran = Tool.run("TransactionsCommand", "--bootstrap-server", Tools.bootstrap, "find-hanging", "--topic", TOPIC);
+        ran.succeeds().says("^Topic\\s+Partition\\s+ProducerId");
     }
 }
