@@ -386,8 +386,50 @@ public class Transactions {
         Suite.equal(List.of(), committed(topic, 0, 0), "committed");
     }
 
-    public static void main(String[] args) {
+    /** How many transactions a second, and how long from begin to commit: PRODUCERS at once, each with COUNT of them. */
+    static void bench(int producers, int count, int partitions) throws Exception {
+        String topic = named("bench-" + System.nanoTime());
+        Suite.create(topic, partitions, Map.of());
+        byte[] value = new byte[100];
+        long[][] took = new long[producers][count];
+        List<Thread> threads = new ArrayList<>();
+        List<KafkaProducer<byte[], byte[]>> all = new ArrayList<>();
+        for (int n = 0; n < producers; n++) {
+            all.add(producer(named("bench-" + producers + "-" + n)));
+            all.get(n).initTransactions();
+            all.get(n).partitionsFor(topic);
+        }
+        long began = System.nanoTime();
+        for (int n = 0; n < producers; n++) {
+            int number = n;
+            threads.add(new Thread(() -> {
+                for (int i = 0; i < count; i++) {
+                    long start = System.nanoTime();
+                    all.get(number).beginTransaction();
+                    for (int p = 0; p < partitions; p++) all.get(number).send(new ProducerRecord<>(topic, p, null, value));
+                    all.get(number).commitTransaction();
+                    took[number][i] = System.nanoTime() - start;
+                }
+            }));
+        }
+        threads.forEach(Thread::start);
+        for (Thread thread : threads) thread.join();
+        double seconds = (System.nanoTime() - began) / 1e9;
+        long[] sorted = java.util.Arrays.stream(took).flatMapToLong(java.util.Arrays::stream).sorted().toArray();
+        System.out.printf("%d producers, %d partitions each: %.0f transactions/s, p50 %.1f ms, p99 %.1f ms, max %.1f ms%n", producers,
+            partitions, sorted.length / seconds, sorted[sorted.length / 2] / 1e6, sorted[sorted.length * 99 / 100] / 1e6,
+            sorted[sorted.length - 1] / 1e6);
+        all.forEach(KafkaProducer::close);
+    }
+
+    public static void main(String[] args) throws Exception {
         Suite.bootstrap = args[1];
+        if (args[0].equals("bench")) {
+            // The first only warms up.
+            for (int producers : new int[] {4, 1, 4, 16}) bench(producers, 500, 3);
+            bench(1, 20, 5000);
+            return;
+        }
         System.exit(Suite.run(args[0].equals("cases") ? cases() : Map.of()));
     }
 }
