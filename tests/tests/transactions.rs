@@ -1,6 +1,7 @@
 //! Transactions on three agents whose bucket fails, loses answers and throttles, while agents are killed, frozen and
 //! ended in turn, as a seed has it. Each producer keeps a history: what it wrote in which transaction, and how that
 //! ended as far as it was told. Readers of committed records see all of a transaction or nothing, in every partition.
+//! Others move numbers from one offset to the next in transactions with their group's offset: each arrives just once.
 
 #![cfg(test)]
 
@@ -12,8 +13,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::join_all;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest, TransactionalId,
+    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest,
+    AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse, GroupId, InitProducerIdRequest,
+    InitProducerIdResponse, OffsetFetchRequest, OffsetFetchResponse, ProduceResponse,
+    TransactionalId, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use object_format::batch::BatchHeader;
@@ -30,8 +38,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 const TOPIC: &str = "orders";
+/// Where numbers are moved to.
+const MOVED: &str = "moved";
 const PARTITIONS: i32 = 3;
 const PRODUCERS: usize = 6;
+const MOVERS: usize = 3;
 const STEPS: usize = 8;
 const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
@@ -40,7 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// INVALID_PRODUCER_EPOCH and PRODUCER_FENCED.
 const FENCED: [i16; 2] = [47, 90];
 /// Errors after which a client tries again: the agent is ending, or the bucket does not answer it.
-const TRANSIENT: [i16; 5] = [3, 6, 7, 15, 16];
+const TRANSIENT: [i16; 6] = [3, 6, 7, 14, 15, 16];
 
 /// How a transaction ended, as far as its producer knows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,6 +96,7 @@ struct Identity {
 /// An application that produces in transactions, and sometimes dies and comes back.
 struct Worker {
     id: String,
+    topic: &'static str,
     /// Whether it speaks transaction version 2 (KIP-890).
     newer: bool,
     cluster: Cluster,
@@ -135,12 +147,7 @@ impl Worker {
             .with_transaction_timeout_ms(60_000)
             .with_producer_id((-1).into())
             .with_producer_epoch(-1);
-        let response = call!(
-            self,
-            4,
-            request,
-            |r: &kafka_protocol::messages::InitProducerIdResponse| r.error_code
-        );
+        let response = call!(self, 4, request, |r: &InitProducerIdResponse| r.error_code);
         assert_eq!(response.error_code, 0);
         Identity {
             id: response.producer_id.0,
@@ -151,14 +158,14 @@ impl Worker {
 
     async fn add(&mut self, who: &Identity, partitions: &BTreeSet<i32>) -> i16 {
         let topic = AddPartitionsToTxnTopic::default()
-            .with_name(topic_name(TOPIC))
+            .with_name(topic_name(self.topic))
             .with_partitions(partitions.iter().copied().collect());
         let request = AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(self.transactional_id())
             .with_v3_and_below_producer_id(who.id.into())
             .with_v3_and_below_producer_epoch(who.epoch)
             .with_v3_and_below_topics(vec![topic]);
-        let code = |r: &kafka_protocol::messages::AddPartitionsToTxnResponse| {
+        let code = |r: &AddPartitionsToTxnResponse| {
             let of_topic = &r.results_by_topic_v3_and_below[0];
             of_topic.results_by_partition[0].partition_error_code
         };
@@ -171,12 +178,10 @@ impl Worker {
         let mut batch =
             Batch::of_values([value.to_owned()]).by_producer(who.id, who.epoch, *sequence);
         batch.attributes |= TRANSACTIONAL;
-        let request = produce_request(TOPIC, partition, -1, batch.encode())
+        let request = produce_request(self.topic, partition, -1, batch.encode())
             .with_transactional_id(Some(self.transactional_id()));
         let version = if self.newer { 12 } else { 9 };
-        let code = |r: &kafka_protocol::messages::ProduceResponse| {
-            r.responses[0].partition_responses[0].error_code
-        };
+        let code = |r: &ProduceResponse| r.responses[0].partition_responses[0].error_code;
         let response = call!(self, version, request, code);
         *sequence += 1;
         code(&response)
@@ -194,12 +199,7 @@ impl Worker {
     /// Ends the transaction; the identity from then on, or the error.
     async fn end(&mut self, who: Identity, commit: bool) -> Result<Identity, i16> {
         let (version, request) = self.end_request(&who, commit);
-        let response = call!(
-            self,
-            version,
-            request,
-            |r: &kafka_protocol::messages::EndTxnResponse| r.error_code
-        );
+        let response = call!(self, version, request, |r: &EndTxnResponse| r.error_code);
         match response.error_code {
             0 if self.newer => Ok(Identity {
                 id: response.producer_id.0,
@@ -282,6 +282,102 @@ impl Worker {
         who
     }
 
+    /// Moves numbers until `stop`, going on from the group's offset each time.
+    async fn move_on(mut self, stop: CancellationToken) -> Self {
+        let mut who = self.init().await;
+        while !stop.is_cancelled() {
+            who = self.move_some(who).await;
+            self.cluster.ended.send_modify(|count| *count += 1);
+        }
+        self.init().await;
+        self
+    }
+
+    async fn move_some(&mut self, mut who: Identity) -> Identity {
+        let from = self.moved().await;
+        let to = from + 1 + self.rng.below(4) as i64;
+        if !self.newer {
+            assert_eq!(self.add(&who, &BTreeSet::from([0])).await, 0);
+            assert_eq!(self.add_offsets(&who).await, 0);
+        }
+        // Between any two steps it may die, and a successor takes over.
+        let dies = self.rng.below(4) == 0;
+        let commits_first = self.rng.below(2) == 0;
+        if commits_first {
+            assert_eq!(self.commit_offset(&who, to).await, 0);
+        }
+        for number in from..to {
+            let value = format!("{}/{number}", self.id);
+            assert_eq!(self.write(&mut who, 0, &value).await, 0);
+        }
+        if dies {
+            return self.init().await;
+        }
+        if !commits_first {
+            assert_eq!(self.commit_offset(&who, to).await, 0);
+        }
+        match self.rng.below(5) {
+            0 => {
+                self.commit_and_die(&who).await;
+                self.init().await
+            }
+            1 => self.end(who, false).await.unwrap(),
+            _ => self.end(who, true).await.unwrap(),
+        }
+    }
+
+    /// The group's committed offset: the next number to be moved.
+    async fn moved(&mut self) -> i64 {
+        let topic = OffsetFetchRequestTopic::default()
+            .with_name(topic_name(self.topic))
+            .with_partition_indexes(vec![0]);
+        let request = OffsetFetchRequest::default()
+            .with_group_id(GroupId(StrBytes::from_string(self.id.clone())))
+            .with_topics(Some(vec![topic]))
+            .with_require_stable(true);
+        let response = call!(
+            self,
+            7,
+            request,
+            |r: &OffsetFetchResponse| match r.error_code {
+                0 => r.topics[0].partitions[0].error_code,
+                code => code,
+            }
+        );
+        let partition = &response.topics[0].partitions[0];
+        assert_eq!((response.error_code, partition.error_code), (0, 0));
+        partition.committed_offset.max(0)
+    }
+
+    async fn add_offsets(&mut self, who: &Identity) -> i16 {
+        let request = AddOffsetsToTxnRequest::default()
+            .with_transactional_id(self.transactional_id())
+            .with_producer_id(who.id.into())
+            .with_producer_epoch(who.epoch)
+            .with_group_id(GroupId(StrBytes::from_string(self.id.clone())));
+        let code = |r: &AddOffsetsToTxnResponse| r.error_code;
+        code(&call!(self, 3, request, code))
+    }
+
+    async fn commit_offset(&mut self, who: &Identity, offset: i64) -> i16 {
+        let partition = TxnOffsetCommitRequestPartition::default()
+            .with_committed_offset(offset)
+            .with_committed_leader_epoch(-1);
+        let topic = TxnOffsetCommitRequestTopic::default()
+            .with_name(topic_name(self.topic))
+            .with_partitions(vec![partition]);
+        let request = TxnOffsetCommitRequest::default()
+            .with_transactional_id(self.transactional_id())
+            .with_group_id(GroupId(StrBytes::from_string(self.id.clone())))
+            .with_producer_id(who.id.into())
+            .with_producer_epoch(who.epoch)
+            .with_generation_id(-1)
+            .with_topics(vec![topic]);
+        let code = |r: &TxnOffsetCommitResponse| r.topics[0].partitions[0].error_code;
+        let version = if self.newer { 5 } else { 3 };
+        code(&call!(self, version, request, code))
+    }
+
     /// A successor begins while this one believes to go on: nothing it says has an effect any more.
     async fn succeed(&mut self, mut zombie: Identity) -> Identity {
         let successor = self.init().await;
@@ -295,14 +391,14 @@ impl Worker {
 }
 
 /// The values that a reader of committed records is shown, filtered as Kafka's consumer does it.
-async fn read_committed(bootstrap: &str, partition: i32) -> io::Result<Vec<String>> {
+async fn read_committed(bootstrap: &str, topic: &str, partition: i32) -> io::Result<Vec<String>> {
     let mut raw = Raw::connect(bootstrap).await?;
-    let (error, end) = raw.list_offset(TOPIC, partition, -1).await?;
+    let (error, end) = raw.list_offset(topic, partition, -1).await?;
     assert_eq!(error, 0);
     let (mut offset, mut values) = (0, Vec::new());
     let mut skipped = BTreeSet::new();
     while offset < end {
-        let request = fetch_request(TOPIC, partition, offset).with_isolation_level(1);
+        let request = fetch_request(topic, partition, offset).with_isolation_level(1);
         let response = raw.call(11, &request).await?;
         let answer = &response.responses[0].partitions[0];
         assert_eq!(answer.error_code, 0);
@@ -374,6 +470,19 @@ fn check(seen: &[Vec<String>], workers: &[Worker]) {
     assert_eq!(total, expected, "nothing but what was written");
 }
 
+/// Each mover's numbers have arrived up to its group's offset, once and in order.
+fn check_moved(seen: &[String], movers: &[(String, i64)]) {
+    for (id, to) in movers {
+        let prefix = format!("{id}/");
+        let arrived: Vec<&str> = seen
+            .iter()
+            .filter_map(|v| v.strip_prefix(&prefix))
+            .collect();
+        let wanted: Vec<String> = (0..*to).map(|number| number.to_string()).collect();
+        assert_eq!(arrived, wanted, "{id}");
+    }
+}
+
 fn launch(place: &Place, id: usize) -> Launch {
     place
         .broker(&format!("agent{id}"))
@@ -416,8 +525,9 @@ async fn atomic(seed: u64) {
     let mut agents = join_all(launches.iter().map(start)).await;
     let mut raw = Raw::connect(&agents[0].bootstrap).await.unwrap();
     assert_eq!(raw.create_topic(TOPIC, PARTITIONS).await.unwrap(), 0);
+    assert_eq!(raw.create_topic(MOVED, 1).await.unwrap(), 0);
     for agent in &agents {
-        metadata(&agent.bootstrap, Some(TOPIC)).await.unwrap();
+        metadata(&agent.bootstrap, Some(MOVED)).await.unwrap();
     }
     trouble(&place);
     let addresses = agents.iter().map(|agent| agent.bootstrap.clone()).collect();
@@ -427,16 +537,22 @@ async fn atomic(seed: u64) {
     };
     let stop = CancellationToken::new();
     let mut working = JoinSet::new();
-    for n in 0..PRODUCERS {
+    let mut moving = JoinSet::new();
+    for n in 0..PRODUCERS + MOVERS {
+        let is_mover = n >= PRODUCERS;
         let worker = Worker {
             id: format!("worker{n}"),
+            topic: if is_mover { MOVED } else { TOPIC },
             newer: n % 2 == 0,
             cluster: cluster.clone(),
             rng: rng.fork(&format!("worker {n}")),
             raw: None,
             transactions: Vec::new(),
         };
-        working.spawn(worker.work(stop.clone()));
+        match is_mover {
+            true => moving.spawn(worker.move_on(stop.clone())),
+            false => working.spawn(worker.work(stop.clone())),
+        };
     }
     for _ in 0..STEPS {
         cluster.ended(10 + rng.below(20) as usize).await;
@@ -462,13 +578,26 @@ async fn atomic(seed: u64) {
     stop.cancel();
     let ended = timeout(Duration::from_secs(60), working.join_all()).await;
     let workers = ended.expect("every transaction ends");
+    let ended = timeout(Duration::from_secs(60), moving.join_all()).await;
+    let mut moved = Vec::new();
+    for mut mover in ended.expect("every transaction ends") {
+        let to = mover.moved().await;
+        moved.push((mover.id, to));
+    }
+    assert!(moved.iter().any(|(_, to)| *to > 0));
     for agent in &agents {
         metadata(&agent.bootstrap, Some(TOPIC)).await.unwrap();
         let mut seen = Vec::new();
         for partition in 0..PARTITIONS {
-            seen.push(read_committed(&agent.bootstrap, partition).await.unwrap());
+            seen.push(
+                read_committed(&agent.bootstrap, TOPIC, partition)
+                    .await
+                    .unwrap(),
+            );
         }
         check(&seen, &workers);
+        let seen = read_committed(&agent.bootstrap, MOVED, 0).await.unwrap();
+        check_moved(&seen, &moved);
     }
 }
 
