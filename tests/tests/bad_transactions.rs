@@ -1,0 +1,381 @@
+//! What a transactional producer is told that does what it may not. The same tests pass against Apache Kafka
+//! (`TEST_BROKER`).
+
+#![cfg(test)]
+
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::{
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, FindCoordinatorRequest,
+    GroupId, InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest,
+};
+use kafka_protocol::protocol::StrBytes;
+use tests::broker::Broker;
+use tests::raw::{Batch, Raw, produce_request, topic_name};
+
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const UNKNOWN_MEMBER_ID: i16 = 25;
+const INVALID_REQUEST: i16 = 42;
+const INVALID_PRODUCER_EPOCH: i16 = 47;
+const INVALID_TXN_STATE: i16 = 48;
+const INVALID_PRODUCER_ID_MAPPING: i16 = 49;
+const INVALID_TRANSACTION_TIMEOUT: i16 = 50;
+const CONCURRENT_TRANSACTIONS: i16 = 51;
+const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
+const OPERATION_NOT_ATTEMPTED: i16 = 55;
+const PRODUCER_FENCED: i16 = 90;
+const TRANSACTION_ABORTABLE: i16 = 120;
+/// COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE and NOT_COORDINATOR, while Apache Kafka makes its internal topics.
+const NOT_YET: [i16; 3] = [14, 15, 16];
+
+type Identity = (i64, i16);
+
+/// A producer that says what it likes.
+struct Client {
+    raw: Raw,
+    id: String,
+    topic: String,
+}
+
+impl Client {
+    async fn new(broker: &Broker, name: &str) -> Self {
+        let topic = broker.topic(2).await.unwrap();
+        let mut client = Self {
+            raw: broker.connect().await.unwrap(),
+            id: format!("{name}-{topic}"),
+            topic,
+        };
+        for key_type in [0, 1] {
+            client.find_coordinator(key_type).await;
+        }
+        client
+    }
+
+    async fn find_coordinator(&mut self, key_type: i8) {
+        let request = FindCoordinatorRequest::default()
+            .with_key(StrBytes::from_string(self.id.clone()))
+            .with_key_type(key_type);
+        while NOT_YET.contains(&self.raw.call(3, &request).await.unwrap().error_code) {}
+    }
+
+    fn transactional_id(&self) -> TransactionalId {
+        TransactionalId(StrBytes::from_string(self.id.clone()))
+    }
+
+    async fn try_init(
+        &mut self,
+        version: i16,
+        id: &str,
+        timeout_ms: i32,
+        expected: Identity,
+    ) -> Result<Identity, i16> {
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(Some(TransactionalId(StrBytes::from_string(id.to_owned()))))
+            .with_transaction_timeout_ms(timeout_ms)
+            .with_producer_id(expected.0.into())
+            .with_producer_epoch(expected.1);
+        loop {
+            let response = self.raw.call(version, &request).await.unwrap();
+            match response.error_code {
+                0 => return Ok((response.producer_id.0, response.producer_epoch)),
+                CONCURRENT_TRANSACTIONS => {}
+                code if NOT_YET.contains(&code) => {}
+                code => return Err(code),
+            }
+        }
+    }
+
+    async fn init(&mut self) -> Identity {
+        let id = self.id.clone();
+        self.try_init(4, &id, 60_000, (-1, -1)).await.unwrap()
+    }
+
+    async fn add(&mut self, version: i16, who: Identity, partitions: &[i32]) -> Vec<i16> {
+        let topic = AddPartitionsToTxnTopic::default()
+            .with_name(topic_name(&self.topic))
+            .with_partitions(partitions.to_vec());
+        let request = AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(self.transactional_id())
+            .with_v3_and_below_producer_id(who.0.into())
+            .with_v3_and_below_producer_epoch(who.1)
+            .with_v3_and_below_topics(vec![topic]);
+        loop {
+            let response = self.raw.call(version, &request).await.unwrap();
+            let results = &response.results_by_topic_v3_and_below[0].results_by_partition;
+            let mut codes: Vec<_> = results
+                .iter()
+                .map(|r| (r.partition_index, r.partition_error_code))
+                .collect();
+            codes.sort_unstable();
+            if codes
+                .iter()
+                .all(|(_, code)| *code != CONCURRENT_TRANSACTIONS)
+            {
+                return codes.into_iter().map(|(_, code)| code).collect();
+            }
+        }
+    }
+
+    async fn produce(
+        &mut self,
+        version: i16,
+        who: Identity,
+        sequence: i32,
+        transactional: bool,
+        named: bool,
+    ) -> i16 {
+        let mut batch = Batch::of_values(["x"]).by_producer(who.0, who.1, sequence);
+        batch.attributes |= if transactional { 1 << 4 } else { 0 };
+        let id = named.then(|| self.transactional_id());
+        let request = produce_request(&self.topic, 0, -1, batch.encode()).with_transactional_id(id);
+        loop {
+            let response = self.raw.call(version, &request).await.unwrap();
+            match response.responses[0].partition_responses[0].error_code {
+                CONCURRENT_TRANSACTIONS => {}
+                code => return code,
+            }
+        }
+    }
+
+    async fn end(&mut self, version: i16, who: Identity, commit: bool) -> Result<Identity, i16> {
+        let request = EndTxnRequest::default()
+            .with_transactional_id(self.transactional_id())
+            .with_producer_id(who.0.into())
+            .with_producer_epoch(who.1)
+            .with_committed(commit);
+        loop {
+            let response = self.raw.call(version, &request).await.unwrap();
+            match response.error_code {
+                0 => return Ok((response.producer_id.0, response.producer_epoch)),
+                CONCURRENT_TRANSACTIONS => {}
+                code if NOT_YET.contains(&code) => {}
+                code => return Err(code),
+            }
+        }
+    }
+
+    async fn add_offsets(&mut self, version: i16, who: Identity) -> i16 {
+        let request = AddOffsetsToTxnRequest::default()
+            .with_transactional_id(self.transactional_id())
+            .with_producer_id(who.0.into())
+            .with_producer_epoch(who.1)
+            .with_group_id(GroupId(StrBytes::from_string(self.id.clone())));
+        loop {
+            match self.raw.call(version, &request).await.unwrap().error_code {
+                CONCURRENT_TRANSACTIONS => {}
+                code => return code,
+            }
+        }
+    }
+
+    async fn commit_offset(&mut self, version: i16, who: Identity, generation: i32) -> i16 {
+        let topic = TxnOffsetCommitRequestTopic::default()
+            .with_name(topic_name(&self.topic))
+            .with_partitions(vec![
+                TxnOffsetCommitRequestPartition::default()
+                    .with_committed_offset(5)
+                    .with_committed_leader_epoch(-1),
+            ]);
+        let request = TxnOffsetCommitRequest::default()
+            .with_transactional_id(self.transactional_id())
+            .with_group_id(GroupId(StrBytes::from_string(self.id.clone())))
+            .with_producer_id(who.0.into())
+            .with_producer_epoch(who.1)
+            .with_generation_id(generation)
+            .with_member_id(StrBytes::from_static_str(if generation < 0 {
+                ""
+            } else {
+                "m"
+            }))
+            .with_topics(vec![topic]);
+        loop {
+            let response = self.raw.call(version, &request).await.unwrap();
+            match response.topics[0].partitions[0].error_code {
+                CONCURRENT_TRANSACTIONS => {}
+                code if NOT_YET.contains(&code) => {}
+                code => return code,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_initialization_must_make_sense() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let mut client = Client::new(&broker, "init").await;
+    let id = client.id.clone();
+    for timeout_ms in [0, -1, 900_001, i32::MAX] {
+        let refused = client.try_init(4, &id, timeout_ms, (-1, -1)).await;
+        assert_eq!(refused, Err(INVALID_TRANSACTION_TIMEOUT), "{timeout_ms}");
+    }
+    let refused = client.try_init(4, "", 1000, (-1, -1)).await;
+    assert_eq!(refused, Err(INVALID_REQUEST));
+    for half in [(5, -1), (-1, 5)] {
+        let refused = client.try_init(4, &id, 1000, half).await;
+        assert_eq!(refused, Err(INVALID_REQUEST), "{half:?}");
+    }
+    let first = client.init().await;
+    let second = client.init().await;
+    assert_eq!(second, (first.0, first.1 + 1));
+    assert_eq!(
+        client.try_init(4, &id, 1000, first).await,
+        Err(PRODUCER_FENCED)
+    );
+    assert_eq!(
+        client.try_init(3, &id, 1000, first).await,
+        Err(INVALID_PRODUCER_EPOCH)
+    );
+    let foreign = (second.0 + 1000, 0);
+    assert_eq!(
+        client.try_init(4, &id, 1000, foreign).await,
+        Err(PRODUCER_FENCED)
+    );
+    let third = client.try_init(4, &id, 1000, second).await.unwrap();
+    assert_eq!(third, (second.0, second.1 + 1));
+    assert_eq!(
+        client.try_init(4, &id, 1000, second).await,
+        Ok(third),
+        "asked again"
+    );
+}
+
+#[tokio::test]
+async fn an_end_needs_a_beginning_and_its_own_producer() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let mut client = Client::new(&broker, "end").await;
+    let unknown = client.end(3, (7, 0), true).await;
+    assert_eq!(
+        unknown,
+        Err(INVALID_PRODUCER_ID_MAPPING),
+        "nobody has this id"
+    );
+    let who = client.init().await;
+    for commit in [true, false] {
+        assert_eq!(client.end(3, who, commit).await, Err(INVALID_TXN_STATE));
+    }
+    assert_eq!(client.end(5, who, true).await, Err(INVALID_TXN_STATE));
+    let foreign = (who.0 + 1000, who.1);
+    assert_eq!(
+        client.end(3, foreign, true).await,
+        Err(INVALID_PRODUCER_ID_MAPPING)
+    );
+    for epoch in [who.1 + 1, who.1 - 1] {
+        assert_eq!(
+            client.end(3, (who.0, epoch), true).await,
+            Err(PRODUCER_FENCED)
+        );
+        assert_eq!(
+            client.end(1, (who.0, epoch), true).await,
+            Err(INVALID_PRODUCER_EPOCH)
+        );
+    }
+    // An abort before anything was written is part of the newer protocol, and raises the epoch.
+    let raised = client.end(5, who, false).await.unwrap();
+    assert_eq!(raised, (who.0, who.1 + 1));
+    assert_eq!(client.end(5, who, false).await, Ok(raised), "asked again");
+    assert_eq!(client.end(5, who, true).await, Err(INVALID_TXN_STATE));
+}
+
+#[tokio::test]
+async fn only_what_exists_is_added_and_by_its_own_producer() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let mut client = Client::new(&broker, "add").await;
+    let who = client.init().await;
+    let refused = [OPERATION_NOT_ATTEMPTED, UNKNOWN_TOPIC_OR_PARTITION];
+    assert_eq!(client.add(3, who, &[0, 9]).await, refused);
+    assert_eq!(
+        client.end(3, who, true).await,
+        Err(INVALID_TXN_STATE),
+        "nothing was added"
+    );
+    let foreign = (who.0 + 1000, who.1);
+    assert_eq!(
+        client.add(3, foreign, &[0]).await,
+        [INVALID_PRODUCER_ID_MAPPING]
+    );
+    assert_eq!(
+        client.add(3, (who.0, who.1 + 1), &[0]).await,
+        [PRODUCER_FENCED]
+    );
+    assert_eq!(
+        client.add(1, (who.0, who.1 + 1), &[0]).await,
+        [INVALID_PRODUCER_EPOCH]
+    );
+    assert_eq!(
+        client.add_offsets(3, foreign).await,
+        INVALID_PRODUCER_ID_MAPPING
+    );
+    assert_eq!(
+        client.add_offsets(3, (who.0, who.1 + 1)).await,
+        PRODUCER_FENCED
+    );
+    assert_eq!(
+        client.add_offsets(1, (who.0, who.1 + 1)).await,
+        INVALID_PRODUCER_EPOCH
+    );
+    assert_eq!(client.add(3, who, &[0, 1]).await, [0, 0]);
+    assert_eq!(client.end(3, who, true).await.map(|_| ()), Ok(()));
+}
+
+#[tokio::test]
+async fn a_batch_needs_its_transaction() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let mut client = Client::new(&broker, "produce").await;
+    client.init().await;
+    let who = client.init().await;
+    let nameless = client.produce(9, who, 0, true, false).await;
+    assert_eq!(nameless, TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+    assert_eq!(
+        client.produce(9, who, 0, true, true).await,
+        INVALID_TXN_STATE
+    );
+    assert_eq!(
+        client.produce(11, who, 0, true, true).await,
+        TRANSACTION_ABORTABLE
+    );
+    assert_eq!(client.produce(12, who, 0, true, true).await, 0);
+    assert_eq!(
+        client.produce(12, who, 1, false, false).await,
+        INVALID_TXN_STATE,
+        "a plain one"
+    );
+    assert_eq!(
+        client.produce(12, (who.0, who.1 - 1), 1, true, true).await,
+        INVALID_PRODUCER_EPOCH
+    );
+    let raised = client.end(5, who, true).await.unwrap();
+    assert_eq!(client.produce(12, raised, 0, true, true).await, 0);
+    let late = client.produce(12, who, 1, true, true).await;
+    assert_eq!(late, INVALID_PRODUCER_EPOCH, "after the end");
+    assert_eq!(
+        client.end(5, raised, false).await.map(|who| who.0),
+        Ok(who.0)
+    );
+}
+
+#[tokio::test]
+async fn offsets_need_their_transaction() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let mut client = Client::new(&broker, "offsets").await;
+    client.init().await;
+    let who = client.init().await;
+    assert_eq!(client.commit_offset(3, who, -1).await, INVALID_TXN_STATE);
+    assert_eq!(
+        client.commit_offset(4, who, -1).await,
+        TRANSACTION_ABORTABLE
+    );
+    assert_eq!(client.commit_offset(5, who, -1).await, 0);
+    let generation = client.commit_offset(5, who, 4).await;
+    assert_eq!(generation, UNKNOWN_MEMBER_ID);
+    let stale = (who.0, who.1 - 1);
+    assert_eq!(
+        client.commit_offset(5, stale, -1).await,
+        INVALID_PRODUCER_EPOCH
+    );
+    let raised = client.end(5, who, true).await.unwrap();
+    assert_eq!(client.add_offsets(3, raised).await, 0);
+    assert_eq!(client.commit_offset(3, raised, -1).await, 0);
+    assert_eq!(client.end(3, raised, true).await.map(|_| ()), Ok(()));
+}
