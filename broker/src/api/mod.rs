@@ -43,7 +43,7 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod transactions;
 mod txn_offset_commit;
 mod update_features;

@@ -11,7 +11,7 @@ use object_format::{AgentEpoch, ObjectId, TopicId, TopicPartition};
 use uuid::Uuid;
 
 /// A state with one agent and these topics, named with their numbers of partitions.
-pub(super) fn state_with(topics: &[(&str, u32)]) -> State {
+pub(crate) fn state_with(topics: &[(&str, u32)]) -> State {
     let mut state = State::new();
     register(&mut state, "a");
     for (i, (name, partitions)) in topics.iter().enumerate() {
@@ -27,7 +27,7 @@ pub(super) fn state_with(topics: &[(&str, u32)]) -> State {
 }
 
 /// Adds an agent.
-pub(super) fn register(state: &mut State, agent_id: &str) {
+pub(crate) fn register(state: &mut State, agent_id: &str) {
     let registration = RegisterAgent {
         nonce: Uuid::from_u128(u128::from(state.position().0) + 1),
         agent_id: agent_id.to_owned(),
@@ -37,7 +37,7 @@ pub(super) fn register(state: &mut State, agent_id: &str) {
         zone: None,
         version_max: METADATA_VERSION_MAX,
     };
-    apply(state, AgentEpoch::default(), registration).unwrap();
+    apply(state, AgentEpoch::default(), 0, registration).unwrap();
 }
 
 /// Stores a batch of this many bytes in a partition.
@@ -117,16 +117,21 @@ fn commit(
 
 /// Applies a command of the first agent.
 pub(super) fn command<C: Submit>(state: &mut State, command: C) -> C::Outcome {
-    let writer = state.agents().next().unwrap().0;
-    apply(state, writer, command)
+    command_at(state, 0, command)
 }
 
-fn apply<C: Submit>(state: &mut State, writer: AgentEpoch, command: C) -> C::Outcome {
+/// Applies a command of the first agent at this time.
+pub(crate) fn command_at<C: Submit>(state: &mut State, time_ms: i64, command: C) -> C::Outcome {
+    let writer = state.agents().next().unwrap().0;
+    apply(state, writer, time_ms, command)
+}
+
+fn apply<C: Submit>(state: &mut State, writer: AgentEpoch, time_ms: i64, command: C) -> C::Outcome {
     let at = Position(state.position().0 + 1);
     let entry = Entry {
         writer,
         sequence: at.0,
-        time_ms: 0,
+        time_ms,
         commands: vec![command.into()],
     };
     match state

@@ -21,3 +21,6 @@ pub struct TransactionOptions {
     /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
     pub expiry_interval: Duration,
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ async fn abort_overdue(session: &Session) {
 }
 
 /// What aborts the overdue transactions that the agent `node_id` looks after.
-fn overdue(state: &State, node_id: i32) -> Vec<EndTransaction> {
+pub(super) fn overdue(state: &State, node_id: i32) -> Vec<EndTransaction> {
     let nodes = topology::nodes(state);
     let is_here = |id: &str| transaction_node(&nodes, id).is_some_and(|node| node.id == node_id);
     let now_ms = state.log_time_ms();
