@@ -57,7 +57,7 @@ impl Inner {
                     if races > 0 {
                         // Going after a busy log one position at a time may never arrive. Should this fail, the next
                         // attempt says so.
-                        let _ = self.look_ahead(next(self.tail())).await;
+                        let _ = self.chase().await;
                     }
                 }
                 Outcome::Refused(why) => return Err(AppendError::Rejected(why)),

@@ -8,8 +8,12 @@ use futures::StreamExt;
 use super::envelope::Envelope;
 use super::{Inner, Position, ReadError, keys, next};
 
-/// Entries found one by one before the log is listed to see how many more there are.
+/// Entries found one by one before several are looked for at once.
 const PROBES_MAX: u32 = 8;
+/// Positions looked for at once while going after the end of the log; if all of them are there, it is listed.
+const CHASE_MAX: u64 = 64;
+/// Bytes of entries taken at once while going after the end.
+const CHASE_BYTES_MAX: usize = 4 << 20;
 /// Entries in one answer.
 const ENTRIES_MAX: u64 = 4_096;
 
@@ -62,7 +66,7 @@ impl Inner {
         };
         if self.found_in_turn.fetch_add(1, Ordering::Relaxed) + 1 == PROBES_MAX {
             self.found_in_turn.store(0, Ordering::Relaxed);
-            self.look_ahead(next(first)).await?;
+            self.chase().await?;
         }
         Ok(vec![(first, entry)])
     }
@@ -83,7 +87,40 @@ impl Inner {
         bytes_max: usize,
     ) -> Result<Vec<(Position, Bytes)>, ReadError> {
         let last = self.tail().0.min(first.0 + ENTRIES_MAX - 1);
-        let mut fetches = futures::stream::iter(first.0..=last)
+        self.fetch_range(first, Position(last), bytes_max).await
+    }
+
+    /// Goes after the end of a log that others write meanwhile: the next positions are looked for at once, twice as
+    /// many each time, until one is not there.
+    ///
+    /// SUBTLE: a listing takes long where there are many entries, and a busy log has moved on when it ends. Whoever
+    /// lists whenever it is behind never arrives.
+    pub(super) async fn chase(&self) -> Result<(), ReadError> {
+        let mut width = 2;
+        while width <= CHASE_MAX {
+            let first = next(self.tail());
+            let last = Position(first.0 + width - 1);
+            let found = self.fetch_range(first, last, CHASE_BYTES_MAX).await?;
+            let arrived = (found.len() as u64) < width;
+            for (at, entry) in found {
+                self.learn(at, entry);
+            }
+            if arrived {
+                return Ok(());
+            }
+            width *= 2;
+        }
+        self.look_ahead(next(self.tail())).await
+    }
+
+    /// The entries from `first` to `last`, fetched in parallel, up to the first that is not there.
+    async fn fetch_range(
+        &self,
+        first: Position,
+        last: Position,
+        bytes_max: usize,
+    ) -> Result<Vec<(Position, Bytes)>, ReadError> {
+        let mut fetches = futures::stream::iter(first.0..=last.0)
             .map(|at| async move { (Position(at), self.fetch(Position(at)).await) })
             .buffered(self.options.parallel_reads);
         let mut bytes = 0usize;
@@ -173,7 +210,7 @@ impl Inner {
                 break;
             }
             if probes % PROBES_MAX == 0 {
-                self.look_ahead(first).await?;
+                self.chase().await?;
             }
         }
         Ok(self.tail())

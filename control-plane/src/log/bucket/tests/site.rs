@@ -78,6 +78,8 @@ pub(super) struct Client {
     pub latency: Mutex<Duration>,
     /// The answer to a read comes this much after the bucket was read.
     pub answer_delay: Mutex<Duration>,
+    /// How long a listing takes.
+    pub list_delay: Mutex<Duration>,
     /// How often each kind of request was made.
     requests: Mutex<BTreeMap<&'static str, u64>>,
     /// Runs once, when a write has been asked for and not yet carried out.
@@ -211,8 +213,11 @@ impl ObjectStore for Client {
         }
         let bucket = Arc::clone(&self.bucket);
         let listed = self.bucket.inner.list(prefix);
-        listed
-            .map(move |meta| meta.map(|meta| bucket.stamp(meta)))
+        let delay = *self.list_delay.lock();
+        let listed = listed.map(move |meta| meta.map(|meta| bucket.stamp(meta)));
+        futures::stream::once(tokio::time::sleep(delay))
+            .filter_map(|()| std::future::ready(None))
+            .chain(listed)
             .boxed()
     }
 
@@ -234,6 +239,7 @@ impl Client {
             faults: Mutex::default(),
             latency: Mutex::default(),
             answer_delay: Mutex::default(),
+            list_delay: Mutex::default(),
             requests: Mutex::default(),
             before_put: Mutex::default(),
         }

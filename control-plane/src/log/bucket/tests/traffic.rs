@@ -358,3 +358,30 @@ async fn regression_a_writer_far_behind_jumps_to_the_end() {
     let puts = behind.take_count("put");
     assert!(puts <= 4, "{puts} positions tried for one entry");
 }
+
+/// Its end had moved on whenever the listing of a large log was over, so that an agent could not join a busy cluster.
+#[tokio::test(start_paused = true)]
+async fn regression_a_writer_reaches_the_end_of_a_busy_log_although_listing_takes_long() {
+    let site = BucketSite::in_memory().slow();
+    let mut busy = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let (_, log) = open(&site).await;
+        busy.spawn(async move {
+            loop {
+                log.append("x".into()).await.unwrap();
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let (client, late) = open(&site).await;
+    *client.list_delay.lock() = Duration::from_millis(500);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let mut appended = late.append("late".into());
+    for _ in 0..10 {
+        let within = tokio::time::timeout(Duration::from_secs(5), appended).await;
+        within.expect("an append in time").unwrap();
+        appended = late.append("late".into());
+    }
+    let tail = tokio::time::timeout(Duration::from_secs(5), late.tail()).await;
+    tail.expect("the end of the log in time").unwrap();
+}
