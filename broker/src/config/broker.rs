@@ -378,6 +378,13 @@ const OWN_SETTINGS: &[Setting] = &[
         "Greatest share.record.lock.duration.ms of a group.",
     ),
     Setting::new(
+        "offsets.commit.timeout.ms",
+        time(1),
+        "5000",
+        "Whoever commits offsets, or changes a group otherwise, is told after this time to try again if the change is not \
+         durable yet.",
+    ),
+    Setting::new(
         "offsets.retention.minutes",
         int(1, INT),
         "10080",
@@ -546,6 +553,7 @@ impl BrokerConfig {
             },
             consumer,
             offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
+            save_timeout: resolved.duration("offsets.commit.timeout.ms"),
             ..GroupOptions::default()
         };
         let transactions = TransactionOptions {

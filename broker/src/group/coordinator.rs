@@ -323,8 +323,10 @@ impl<'a> Coordinator<'a> {
     /// Fixes the place of a save in the order, and has its outcome reported.
     async fn save(&mut self, id: SaveId, change: Change) {
         let patience = self.shared.options.save_timeout;
+        let began = self.shared.clock.monotonic();
         let save = save::save(&self.shared.session, self.group, self.epoch, change);
         let enqueued = timeout(patience, save).await;
+        let patience = (began + patience).saturating_sub(self.shared.clock.monotonic());
         let save = async move {
             let outcome = match enqueued {
                 Ok(Ok(writes)) => timeout(patience, offsets::settled(writes)).await,

@@ -33,7 +33,8 @@ pub struct GroupOptions {
     /// A group without members leaves the memory after this time without a request; if it has
     /// committed nothing either, it is forgotten altogether, as Kafka does within ten minutes.
     pub idle: Duration,
-    /// A save that takes longer counts as failed: its members wait for it.
+    /// Whoever waits for a change of a group to be durable is told after this time to try again, whatever becomes of the
+    /// change (`offsets.commit.timeout.ms`). Shorter than sessions: on its connection a member's heartbeats wait behind.
     pub save_timeout: Duration,
 }
 
@@ -50,7 +51,7 @@ impl Default for GroupOptions {
             asks_max: 10_000,
             join_bytes_max: 256 << 10,
             idle: Duration::from_secs(120),
-            save_timeout: Duration::from_secs(15),
+            save_timeout: Duration::from_secs(5),
         }
     }
 }

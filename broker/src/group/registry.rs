@@ -242,8 +242,8 @@ impl Groups {
             self.must_exist(group, absent).await?;
         }
         let ask = |reply| Ask::Commit(who, offsets, reply);
-        let writes = self.ask(group, ask).await??;
-        offsets::settled(writes).await
+        let committed = async { offsets::settled(self.ask(group, ask).await??).await };
+        self.in_time(committed).await
     }
 
     /// Forgets offsets of topics that no member is subscribed to; gives the topics that some are.
@@ -254,9 +254,12 @@ impl Groups {
     ) -> Result<BTreeSet<String>, GroupError> {
         self.must_exist(group, GroupError::GroupIdNotFound).await?;
         let ask = |reply| Ask::DeleteOffsets(topics, reply);
-        let deletion = self.ask(group, ask).await??;
-        offsets::settled(deletion.writes).await?;
-        Ok(deletion.kept)
+        let deleted = async {
+            let deletion = self.ask(group, ask).await??;
+            offsets::settled(deletion.writes).await?;
+            Ok(deletion.kept)
+        };
+        self.in_time(deleted).await
     }
 
     /// Forgets offsets of a group that have expired; says how many.
@@ -280,7 +283,8 @@ impl Groups {
         if !self.is_known(group) {
             return Err(GroupError::GroupIdNotFound);
         }
-        self.ask(group, Ask::Delete).await?
+        let deleted = async { self.ask(group, Ask::Delete).await? };
+        self.in_time(deleted).await
     }
 
     /// Describes a group.
@@ -356,6 +360,15 @@ impl Groups {
         let (reply, answer) = oneshot::channel();
         self.0.send(group, ask(reply))?;
         answer.await.map_err(|_| GroupError::NotCoordinator)
+    }
+
+    /// The outcome of a change, if it is there within `offsets.commit.timeout.ms`; else the change may yet be made.
+    async fn in_time<T>(
+        &self,
+        change: impl Future<Output = Result<T, GroupError>>,
+    ) -> Result<T, GroupError> {
+        let outcome = tokio::time::timeout(self.0.options.save_timeout, change).await;
+        outcome.unwrap_or(Err(GroupError::CoordinatorNotAvailable))
     }
 
     /// Fails with `absent` if the group is not in the metadata, wherever it was made. Requests for

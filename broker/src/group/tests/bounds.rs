@@ -85,6 +85,21 @@ async fn a_save_that_takes_too_long_lets_its_members_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_commit_that_takes_too_long_is_to_be_tried_again() {
+    let a = Arc::new(alone(GroupOptions::default()).await);
+    let joined = a.settle("g", "m").await;
+    a.log.set_faults(Faults::unreachable());
+    let patience = Duration::from_millis(5_001);
+    let commit = tokio::time::timeout(patience, a.commit("g", "m", joined.generation, 7));
+    let late = Err(GroupError::CoordinatorNotAvailable);
+    assert_eq!(commit.await.expect("an answer in time"), late);
+    a.log.set_faults(Faults::default());
+    // The change was not taken back, and it keeps its place before the next.
+    a.commit("g", "m", joined.generation, 8).await.unwrap();
+    assert_eq!(a.committed("g").await, Some(8));
+}
+
+#[tokio::test(start_paused = true)]
 async fn ten_thousand_groups_are_served_at_once() {
     let a = alone(GroupOptions::default()).await;
     let names: Vec<String> = (0..10_000).map(|i| format!("g{i}")).collect();

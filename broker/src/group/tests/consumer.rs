@@ -90,7 +90,7 @@ async fn a_member_is_told_nothing_that_is_not_durable() {
     a.log.set_faults(Faults::unreachable());
     let joining = a.clone();
     let join = tokio::spawn(async move { joining.beat("g", "n", 0).await });
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(!join.is_finished());
     a.log.set_faults(Faults::default());
     assert_eq!(join.await.unwrap(), Ok(2));

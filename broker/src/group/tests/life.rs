@@ -128,7 +128,10 @@ async fn an_unused_group_leaves_the_memory_and_if_it_has_no_offsets_the_metadata
 
 #[tokio::test(start_paused = true)]
 async fn a_commit_under_way_keeps_an_unused_group() {
-    let options = GroupOptions::default();
+    let options = GroupOptions {
+        save_timeout: GroupOptions::default().idle * 9,
+        ..GroupOptions::default()
+    };
     let idle = options.idle * 3;
     let a = Arc::new(alone(options).await);
     a.settle("g", "m").await;
@@ -151,7 +154,7 @@ async fn a_commit_is_acknowledged_no_sooner_than_it_is_in_the_log() {
     a.log.set_faults(Faults::unreachable());
     let committing = a.clone();
     let commit = tokio::spawn(async move { committing.commit("g", "", -1, 5).await });
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(!commit.is_finished());
     a.log.set_faults(Faults::default());
     assert_eq!(commit.await.unwrap(), Ok(()));
