@@ -3,60 +3,93 @@
 Each check gives a list of what is wrong.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
+from dataclasses import dataclass
 
 FOREVER = float("inf")
 
 
+@dataclass(frozen=True, order=True)
+class Span:
+    """A time in which a member believed that it owned a partition."""
+
+    begun: float
+    ended: float
+    # What ended it: "revoked", "lost", "closed", "silent" (killed or stopped), or "" if nothing did.
+    how: str
+    name: str
+
+
 def spans(member):
-    """What a member owned: (partition, from, to, generation) by its own account."""
-    found, since = [], {}
+    """What a member owned, by partition, by its own account."""
+    found, since = defaultdict(list), {}
     for event in member.events:
         kind, t = event["e"], event["t"]
         if kind == "assigned":
             for p in event["partitions"]:
-                since.setdefault(p, (t, event.get("generation")))
-        elif kind in ("revoked", "lost"):
-            gone = event["partitions"]
-        elif kind == "closed":
-            gone = list(since)
-        else:
-            continue
-        if kind != "assigned":
-            for p in gone:
+                since.setdefault(p, t)
+        elif kind in ("revoked", "lost", "closed"):
+            for p in list(since) if kind == "closed" else event["partitions"]:
                 if p in since:
-                    begun, generation = since.pop(p)
-                    found.append((p, begun, t, generation))
-    found += [(p, begun, FOREVER, generation) for p, (begun, generation) in since.items()]
+                    found[p].append(Span(since.pop(p), t, kind, member.name))
+    for p, begun in since.items():
+        found[p].append(Span(begun, FOREVER, "", member.name))
     return found
 
 
-def counted(member):
+def spoken(member):
     """The spans of a member without the time in which it was killed or stopped.
 
     A span that runs into such a time ends where it begins: whoever wakes up learns late what was taken.
     """
-    for p, begun, ended, _ in spans(member):
-        for silent_from, silent_to in member.silent:
-            if begun < silent_to and ended > silent_from:
-                ended = min(ended, silent_from)
-        if begun < ended:
-            yield p, begun, ended
+    for p, owned in spans(member).items():
+        for span in owned:
+            ended, how = span.ended, span.how
+            for silent_from, silent_to in member.silent:
+                if span.begun < silent_to and ended > silent_from:
+                    ended, how = silent_from, "silent"
+            if span.begun < ended:
+                yield p, Span(span.begun, ended, how, span.name)
+
+
+def committed_after(member, partition, since, until):
+    """The offset of a record that a member processed after `since`, and whose commit was accepted before `until`."""
+    processed = {o: t for t, p, o, _ in member.records if p == partition and since < t < until}
+    for event in member.events:
+        if event["e"] == "committed" and event["t"] < until:
+            offset = event["offsets"].get(str(partition))
+            if offset is not None and offset - 1 in processed:
+                return offset
+    return None
 
 
 def owned_twice(members):
-    """Partitions that two members owned at a time."""
+    """Partitions that two members of the group owned at a time.
+
+    Who was silent for its session is no member any more, and learns it late: until then it believes that it owns
+    what has been given to another. That is no wrong of the coordinator's if it says `lost` in the end, and if the
+    coordinator accepted no commit of what it processed meanwhile.
+    """
+    by_name = {member.name: member for member in members}
     by_partition = defaultdict(list)
     for member in members:
-        for p, begun, ended in counted(member):
-            by_partition[p].append((begun, ended, member.name))
+        for p, span in spoken(member):
+            by_partition[p].append(span)
     wrong = []
     for p, owners in sorted(by_partition.items()):
         owners.sort()
-        for i, (_, ended, one) in enumerate(owners):
-            for begun, _, other in owners[i + 1 :]:
-                if begun < ended and one != other:
-                    wrong.append(f"partition {p}: {one} until {ended:.0f}, {other} since {begun:.0f}")
+        for i, one in enumerate(owners):
+            for other in owners[i + 1 :]:
+                if other.begun >= one.ended or other.name == one.name:
+                    continue
+                both = f"partition {p}: {one.name} until {one.ended:.0f}, {other.name} since {other.begun:.0f}"
+                if one.how != "lost":
+                    wrong.append(both)
+                    continue
+                offset = committed_after(by_name[one.name], p, other.begun, one.ended)
+                if offset is not None:
+                    wrong.append(f"{both}, and a commit of {offset} by {one.name} was accepted meanwhile")
     return wrong
 
 
@@ -72,12 +105,14 @@ def owned_twice_in_a_generation(members):
         for event in member.events:
             if event["e"] == "assigned":
                 own |= set(event["partitions"])
-                generation = event.get("generation")
-                if generation is not None and generation >= 0:
-                    for p in own:
-                        owners[p, generation].add(who)
             elif event["e"] in ("revoked", "lost"):
                 own -= set(event["partitions"])
+            elif event["e"] == "closed":
+                own = set()
+            generation = event.get("generation")
+            if event["e"] in ("assigned", "generation") and generation is not None and generation >= 0:
+                for p in own:
+                    owners[p, generation].add(who)
     return [
         f"partition {p} in generation {g}: {', '.join(sorted(names))}"
         for (p, g), names in sorted(owners.items())
@@ -85,18 +120,34 @@ def owned_twice_in_a_generation(members):
     ]
 
 
-def unprocessed(acknowledged, members):
-    """Records that no member has processed, and records that are not what was produced."""
-    processed, wrong = {}, []
+def unprocessed(acknowledged, unplaced, members):
+    """Records that no member has processed, and records that are not what was produced.
+
+    Of those in `unplaced`, (partition, value), the producer was told no offset.
+    """
+    processed, values, wrong = {}, set(), []
     for member in members:
         for _, p, o, v in member.records:
             processed[p, o] = v
+            values.add((p, v))
     for place, value in sorted(acknowledged.items()):
         if place not in processed:
             wrong.append(f"record {value} at {place} was never processed")
         elif processed[place] != value:
             wrong.append(f"record {value} at {place} was {processed[place]}")
+    for p, value in sorted(unplaced):
+        if (p, value) not in values:
+            wrong.append(f"record {value} of partition {p} was never processed")
     return wrong
+
+
+def stored_twice(members):
+    """Records that are at two places: each value is produced once, by an idempotent producer."""
+    places = defaultdict(set)
+    for member in members:
+        for _, p, o, v in member.records:
+            places[v].add((p, o))
+    return [f"record {v} is at {sorted(at)}" for v, at in sorted(places.items()) if len(at) > 1]
 
 
 def committed_to_the_end(acknowledged, committed):
@@ -108,15 +159,31 @@ def committed_to_the_end(acknowledged, committed):
     return [f"partition {p}: end {end}, committed {found}" for p, (end, found) in sorted(wrong.items())]
 
 
-def commits_not_kept(members, committed):
-    """Commits that a member was told are done, and that are ahead of what is committed."""
-    wrong = []
+def moved_back(reads):
+    """Committed offsets that are smaller than what was read before. `reads` are (time, offsets by partition)."""
+    newest, wrong = {}, []
+    for _, found in reads:
+        for p, before in newest.items():
+            now = found.get(p)
+            if now is None or now < before:
+                wrong.append(f"partition {p}: from {before} to {now}")
+        newest.update(found)
+    return wrong
+
+
+def commits_not_kept(members, reads):
+    """Commits that a member was told are done, and that the first read that began afterwards does not show."""
+    times, wrong = [t for t, _ in reads], []
     for member in members:
         for event in member.events:
-            if event["e"] == "committed":
-                for p, offset in event["offsets"].items():
-                    if offset > committed.get(int(p), -1):
-                        wrong.append(f"{member.name} committed {p}:{offset}, kept {committed.get(int(p))}")
+            if event["e"] != "committed":
+                continue
+            after = bisect_right(times, event["t"])
+            # Who reads them once more in the end does so when all members are gone.
+            found = reads[after][1] if after < len(reads) else {}
+            for p, offset in event["offsets"].items():
+                if offset > found.get(int(p), -1):
+                    wrong.append(f"{member.name} committed {p}:{offset}, then it was {found.get(int(p))}")
     return wrong
 
 

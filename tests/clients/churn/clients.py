@@ -22,8 +22,6 @@ class Client:
     is_consumer_protocol: bool = False
     # Why its own leader may give a partition to two members; whether it does is not judged then.
     assigns_twice: str = ""
-    # Why it may believe that it owns what it has lost when the coordinator ends; it is not judged then.
-    loses_coordinator: str = ""
     env: dict = field(default_factory=dict, hash=False)
 
     @property
@@ -45,7 +43,9 @@ AIOKAFKA = _python("aiokafka_member.py")
 JAVA = ("java", *JAVA_OPTIONS, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{CACHE}/java:{JARS}/*", "ChurnMember")
 FRANZ = (CACHE / "franz-churn",)
 KAFKAJS = ("node", HERE / "members" / "member.js")
-NODE_MODULES = {"NODE_PATH": str(ROOT / "tests/clients/node/node_modules")}
+# Beside this file, and beside the cache, which several checkouts may share.
+NODE_MODULES = [ROOT / "tests/clients/node/node_modules", CACHE.resolve().parent / "clients/node/node_modules"]
+NODE_PATH = {"NODE_PATH": os.pathsep.join([*map(str, NODE_MODULES), os.environ.get("NODE_PATH", "")])}
 
 CLIENTS = [
     Client("librdkafka-range", CONFLUENT, "range"),
@@ -67,12 +67,28 @@ CLIENTS = [
     ),
     Client("aiokafka-range", AIOKAFKA, "range"),
     Client("aiokafka-roundrobin", AIOKAFKA, "roundrobin"),
-    Client(
-        "kafkajs",
-        KAFKAJS,
-        "RoundRobinAssigner",
-        has_static=False,
-        loses_coordinator="it looks for the new coordinator after it has crashed, which may be after its session",
-        env=NODE_MODULES,
-    ),
+    Client("kafkajs", KAFKAJS, "RoundRobinAssigner", has_static=False, env=NODE_PATH),
 ]
+
+# One of each library and protocol.
+REPRESENTATIVES = (
+    "librdkafka-range",
+    "librdkafka-consumer",
+    "java-range",
+    "java-cooperative",
+    "java-consumer",
+    "franz-cooperative",
+    "kafka-python-range",
+    "aiokafka-range",
+    "kafkajs",
+)
+
+
+def picked():
+    """The clients that CLIENTS in the environment asks for: all, representatives, or by parts of their names."""
+    parts = os.environ.get("CLIENTS", "").split()
+    for client in CLIENTS:
+        if not parts or any(part in client.name for part in parts):
+            yield client
+        elif "representatives" in parts and client.name in REPRESENTATIVES:
+            yield client

@@ -6,13 +6,16 @@ import signal
 import subprocess
 from pathlib import Path
 
+import children
 import wire
 from waiting import eventually
 
+# After this time a member that is silent is one no more. Long enough that a busy machine seldom keeps one silent.
+SESSION_MS = 12_000
 # The coordinator decides these for KIP-848 groups; they are here what the members of classic groups ask for.
 CONSUMER_SETTINGS = {
-    "group.consumer.min.session.timeout.ms": "6000",
-    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.min.session.timeout.ms": str(SESSION_MS),
+    "group.consumer.session.timeout.ms": str(SESSION_MS),
     "group.consumer.min.heartbeat.interval.ms": "1000",
     "group.consumer.heartbeat.interval.ms": "1000",
 }
@@ -23,22 +26,26 @@ COMPLAINT = re.compile(r" (WARN|ERROR) |panicked at")
 
 
 class Agent:
-    """`millrace broker` as a process."""
+    """`millrace broker` as a process. `address` is None until it listens."""
 
     def __init__(self, binary, store, name, log):
         self.name, self.log = name, Path(log)
         self.file = open(log, "a")
         flags = [text for key, value in SETTINGS.items() for text in ("--" + key.replace(".", "-"), value)]
         command = [binary, "broker", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
-        self.process = subprocess.Popen(
+        self.process = children.start(
             [*command, "--store", store, "--agent-id", name, *flags],
             env={**os.environ, "NO_COLOR": "1"},
             stdin=subprocess.DEVNULL,
             stdout=self.file,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
-        self.address = eventually(f"{name} listens", self._listening, 60)
+        self.address = None
+
+    def ready(self):
+        """Waits until it listens."""
+        self.address = eventually(f"{self.name} listens", self._listening, 60)
+        return self
 
     def _listening(self):
         assert self.process.poll() is None, f"{self.name} exited, see {self.log}"
@@ -61,20 +68,22 @@ class Agent:
 class Millrace:
     """Agents on one folder."""
 
-    def __init__(self, binary, work, logs, count):
+    def __init__(self, binary, work, logs):
         self.binary, self.store, self.logs = binary, f"file://{work}/data", Path(logs)
         self.agents = []
+
+    def start(self, count):
         for _ in range(count):
             self.add()
 
     def add(self):
         name = f"agent-{len(self.agents) + 1}"
         self.agents.append(Agent(self.binary, self.store, name, self.logs / f"{name}.log"))
-        return self.agents[-1]
+        return self.agents[-1].ready()
 
     @property
     def bootstrap(self):
-        alive = [agent for agent in self.agents if agent.process.poll() is None]
+        alive = [agent for agent in self.agents if agent.address and agent.process.poll() is None]
         return ",".join(agent.address for agent in alive)
 
     def coordinator(self, group):
@@ -107,14 +116,23 @@ class Peer:
     """Apache Kafka, started by scripts/kafka-peer."""
 
     def __init__(self, script, work):
-        self.script, self.dir = script, f"{work}/kafka"
+        self.script, self.dir = script, Path(work) / "kafka"
+        self.bootstrap = None
+
+    def start(self, _):
+        """One node."""
         settings = "\n".join(f"{name}={value}" for name, value in CONSUMER_SETTINGS.items())
-        start = [script, "start", self.dir, "0"]
-        env = {**os.environ, "KAFKA_SETTINGS": settings}
-        done = subprocess.run(start, stdout=subprocess.PIPE, text=True, check=True, env=env)
-        self.bootstrap = done.stdout.strip()
+        children.own(self.dir / "pid")
+        process = children.start(
+            [self.script, "start", str(self.dir), "0"],
+            env={**os.environ, "KAFKA_SETTINGS": settings},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        address, _ = process.communicate()
+        assert process.returncode == 0, f"Kafka did not start: {process.returncode}"
+        self.bootstrap = address.strip()
 
     def end(self):
-        subprocess.run([self.script, "stop", self.dir], check=True)
+        subprocess.run([self.script, "stop", str(self.dir)], check=True)
         return []
-

@@ -7,11 +7,16 @@ from confluent_kafka import KafkaException, Producer
 
 
 class Load:
-    """Produces to a topic from a thread of its own. `acknowledged` maps (partition, offset) to the value."""
+    """Produces to a topic from a thread of its own. `acknowledged` maps (partition, offset) to the value.
+
+    `unplaced` are (partition, value) whose offset librdkafka does not know: a later record was acknowledged, so that
+    these, whose own answer was lost or came late, must have been stored before it.
+    """
 
     def __init__(self, bootstrap, topic, partitions, per_second=60):
         self.topic, self.partitions, self.per_second = topic, partitions, per_second
         self.acknowledged = {}
+        self.unplaced = set()
         self.failed = []
         self._number = 0
         self._ended = threading.Event()
@@ -30,6 +35,8 @@ class Load:
     def _delivered(self, error, message):
         if error:
             self.failed.append(str(error))
+        elif message.offset() is None:
+            self.unplaced.add((message.partition(), message.value().decode()))
         else:
             self.acknowledged[message.partition(), message.offset()] = message.value().decode()
 

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 
+import children
 from waiting import eventually
 
 
@@ -28,14 +29,13 @@ class Member:
         self.exit_code = None
         self._log = open(log, "w")
         pairs = [f"{key}={value}" for key, value in {**arguments, "name": name}.items()]
-        self.process = subprocess.Popen(
+        self.process = children.start(
             client.command + pairs,
             env={**os.environ, **client.env},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -82,9 +82,20 @@ class Member:
             return next((e for e in reversed(self.events) if e["e"] == kind), None)
 
     def rebalances(self):
-        """How often what it owns was changed."""
+        """How often it was given something else, or was told of another generation.
+
+        A client may say that nothing was assigned to it when nothing has happened.
+        """
+        changes, generation = 0, None
         with self.changed:
-            return sum(1 for e in self.events if e["e"] in ("assigned", "revoked", "lost"))
+            for event in self.events:
+                if event["e"] not in ("assigned", "revoked", "lost"):
+                    continue
+                said = event.get("generation")
+                if event["partitions"] or said != generation:
+                    changes += 1
+                generation = said
+        return changes
 
     def is_alive(self):
         return self.process.poll() is None

@@ -3,11 +3,13 @@
     run.py millrace BINARY LOGS     agents of Millrace on a folder
     run.py peer SCRIPT LOGS         Apache Kafka, by scripts/kafka-peer (validates the suite)
 
-CLIENTS in the environment picks some by a part of their name, SIDE_BY_SIDE groups run at once,
-PARTS are of "churn takeover"; the latter needs Millrace.
+CLIENTS in the environment picks some, by parts of their names or as `representatives`; SIDE_BY_SIDE
+groups run at once; PARTS are of "churn takeover", of which the latter needs Millrace.
 """
 
 import os
+import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -17,11 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import checks_test
+import children
+import clients
 import lanes
 import takeover
 import wire
-from clients import CLIENTS
 from cluster import Millrace, Peer
+from machine import Machine, folder
 
 AGENTS = 3
 CONSUMER_GROUP_HEARTBEAT = 68
@@ -32,6 +36,7 @@ class Report:
 
     def __init__(self):
         self.failures = 0
+        self.machine = None
         self._lock = threading.Lock()
 
     def _print(self, line):
@@ -44,7 +49,8 @@ class Report:
     def fail(self, name, why):
         with self._lock:
             self.failures += 1
-        self._print(f"FAIL {name}: {' '.join(str(why).split())[:600]}")
+        machine = f" (so far the machine stood still for: {self.machine})" if self.machine else ""
+        self._print(f"FAIL {name}: {' '.join(str(why).split())[:600]}{machine}")
 
     def expected(self, name, why):
         self._print(f"expected {name}: {why}")
@@ -63,20 +69,15 @@ class Setting:
     report: Report
 
 
-def picked(cluster, report):
+def able(cluster, report):
     """The clients asked for that can work with the brokers."""
-    parts = os.environ.get("CLIENTS", "").split()
     has_consumer_protocol = CONSUMER_GROUP_HEARTBEAT in wire.advertised(cluster.bootstrap.split(",")[0])
-    for client in CLIENTS:
-        if parts and not any(part in client.name for part in parts):
-            continue
+    for client in clients.picked():
         if client.is_consumer_protocol and not has_consumer_protocol:
             report.expected(client.name, "KIP-848 is not advertised")
             continue
         if client.assigns_twice:
             report.expected(f"{client.name} owned twice", client.assigns_twice)
-        if client.loses_coordinator:
-            report.expected(f"{client.name} owned twice when the coordinator ends", client.loses_coordinator)
         yield client
 
 
@@ -90,25 +91,50 @@ def check_the_checks(report):
         report.fail("the checks find what is wrong", "see checks_test.py")
 
 
+def end_with_the_run(work):
+    """Whatever ends the run early ends all that it has started."""
+
+    def ended(number, _):
+        children.end()
+        shutil.rmtree(work, ignore_errors=True)
+        os._exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, ended)
+
+
+def run_all(cluster, logs, report):
+    parts = os.environ.get("PARTS", "churn takeover").split()
+    setting = Setting(cluster, logs, os.environ.get("RUN", str(int(time.time()))), report)
+    asked = list(able(cluster, report))
+    if "churn" in parts:
+        with ThreadPoolExecutor(int(os.environ.get("SIDE_BY_SIDE", "4"))) as pool:
+            list(pool.map(lambda client: lanes.run(setting, client), asked))
+    if "takeover" in parts and isinstance(cluster, Millrace):
+        takeover.run(setting, asked)
+
+
 def main():
     mode, program, logs = sys.argv[1:4]
     os.makedirs(logs, exist_ok=True)
     report = Report()
-    parts = os.environ.get("PARTS", "churn takeover").split()
     check_the_checks(report)
-    with tempfile.TemporaryDirectory() as work:
-        cluster = Millrace(program, work, logs, AGENTS) if mode == "millrace" else Peer(program, work)
-        setting = Setting(cluster, logs, os.environ.get("RUN", str(int(time.time()))), report)
+    with tempfile.TemporaryDirectory(dir=folder(), prefix="churn-", ignore_cleanup_errors=True) as work:
+        end_with_the_run(work)
+        report.machine = Machine(work)
+        cluster = None
         try:
-            with ThreadPoolExecutor(int(os.environ.get("SIDE_BY_SIDE", "4"))) as pool:
-                clients = list(picked(cluster, report))
-                if "churn" in parts:
-                    list(pool.map(lambda client: lanes.run(setting, client), clients))
-            if "takeover" in parts and mode == "millrace":
-                takeover.run(setting, clients)
+            cluster = Millrace(program, work, logs) if mode == "millrace" else Peer(program, work)
+            cluster.start(AGENTS)
+            run_all(cluster, logs, report)
         finally:
-            for wrong in cluster.end():
+            for wrong in cluster.end() if cluster else []:
                 report.fail("cluster", wrong)
+            report.machine.end()
+            children.end()
+        report.figure("the longest that the machine stood still", report.machine)
+        if report.machine.is_full:
+            report.fail("machine", f"{work} is full")
     return 1 if report.failures else 0
 
 

@@ -8,21 +8,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import checks
+from clients import REPRESENTATIVES
 from lanes import WITHIN, Lane, everything_is_processed_and_committed
 from waiting import eventually
-
-# One of each library and protocol that is there.
-CLIENTS = (
-    "librdkafka-range",
-    "librdkafka-consumer",
-    "java-cooperative",
-    "java-consumer",
-    "franz-cooperative",
-    "kafka-python-range",
-    "aiokafka-range",
-    "kafkajs",
-)
-
 
 def coordinated_by(setting, agent, client):
     """A name for a lane whose group that agent will coordinate."""
@@ -32,7 +20,6 @@ def coordinated_by(setting, agent, client):
 
 def start(setting, agent, client):
     lane = Lane(setting, client, coordinated_by(setting, agent, client))
-    lane.judges_owners = lane.judges_owners and not client.loses_coordinator
     lane.start()
     lane.start(commit="auto")
     lane.settled()
@@ -44,7 +31,7 @@ def goes_on(lane, since):
 
     Gives the longest pause in milliseconds over the group, and of a partition.
     """
-    before = dict(lane.watch.committed)
+    before = lane.watch.committed
 
     def advanced():
         return all(lane.watch.committed.get(p, 0) > before.get(p, 0) for p in range(lane.partitions))
@@ -116,7 +103,7 @@ def drained(agent):
 
 
 def run(setting, clients):
-    takeover = Takeover(setting, [c for c in clients if c.name in CLIENTS])
+    takeover = Takeover(setting, [c for c in clients if c.name in REPRESENTATIVES])
     try:
         takeover.begin()
         if not takeover.lanes:

@@ -1,18 +1,20 @@
-"""Looks at a group from outside all the while: that its committed offsets never move back, and its state."""
+"""Looks at a group from outside all the while: at its committed offsets, and its state."""
 
 import threading
+import time
 
 import wire
 
 
 class Watch:
-    """Reads the committed offsets of a group several times a second."""
+    """Reads the committed offsets of a group several times a second.
+
+    `reads` are (when it was asked, in milliseconds of the wall clock; offsets by partition), in order.
+    """
 
     def __init__(self, cluster, group, topic):
         self.cluster, self.group, self.topic = cluster, group, topic
-        self.committed = {}
-        self.moved_back = []
-        self.reads = 0
+        self.reads = []
         self._looking = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -38,19 +40,19 @@ class Watch:
     def is_stable(self):
         return self.state() == "Stable"
 
+    @property
+    def committed(self):
+        """The committed offsets by partition, as of the last read."""
+        return dict(self.reads[-1][1]) if self.reads else {}
+
     def look(self):
-        """Reads once more, and compares with all that was read before; false if nobody answers."""
+        """Reads once more; false if nobody answers."""
         with self._looking:
+            asked = time.time() * 1000
             found = self.offsets()
-            if found is None:
-                return False
-            self.reads += 1
-            for partition, before in self.committed.items():
-                now = found.get(partition)
-                if now is None or now < before:
-                    self.moved_back.append(f"partition {partition}: from {before} to {now}")
-            self.committed = {**self.committed, **found}
-            return True
+            if found is not None:
+                self.reads.append((asked, found))
+            return found is not None
 
     def _run(self):
         while not self._ended.wait(0.25):

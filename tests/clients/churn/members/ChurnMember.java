@@ -83,7 +83,6 @@ public final class ChurnMember {
 
     private void moved(String event, Collection<TopicPartition> partitions) {
         List<Integer> numbers = partitions.stream().map(TopicPartition::partition).collect(Collectors.toList());
-        // The epoch is behind in a callback of the consumer protocol; there members are judged by time.
         String generation = consumer.groupMetadata().memberId().isEmpty()
                 ? ""
                 : ",\"generation\":" + consumer.groupMetadata().generationId();
@@ -168,8 +167,10 @@ public final class ChurnMember {
                 lines.add(line);
             }
         } catch (IOException gone) {
-            ended = true;
+            // As below.
         }
+        // Whoever started it has gone, and would not end it.
+        Runtime.getRuntime().halt(1);
     }
 
     public static void main(String[] args) throws Exception {

@@ -1,9 +1,13 @@
 """A group member on confluent-kafka (librdkafka)."""
 
+import struct
+
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 import member
 from member import emit
+
+METADATA_MAGIC = b"CGMDv2:"
 
 
 class Member:
@@ -37,9 +41,15 @@ class Member:
             config["group.instance.id"] = arguments["instance"]
         return config
 
+    def generation(self):
+        """Or the member epoch; -1 for none. It is shown nowhere but in what transactions are given."""
+        described = self.consumer.consumer_group_metadata()
+        return struct.unpack_from("=i", described, len(METADATA_MAGIC))[0]
+
     def on(self, event):
         def happened(_, partitions):
-            emit(event, partitions=[p.partition for p in partitions], member=self.consumer.memberid())
+            more = {"generation": self.generation(), "member": self.consumer.memberid()}
+            emit(event, partitions=[p.partition for p in partitions], **more)
 
         return happened
 

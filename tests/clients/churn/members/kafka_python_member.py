@@ -15,8 +15,17 @@ from member import emit
 # grown waits for it. So a poll has to be longer than a rebalance.
 POLL_MS = 5000
 
+
+class Range(RangePartitionAssignor):
+    """SUBTLE: that of kafka-python 3.0.12 forgets members if static ones are listed among others, as Kafka may do."""
+
+    @classmethod
+    def assign(cls, cluster, members):
+        return super().assign(cluster, sorted(members, key=lambda m: m.group_instance_id is None))
+
+
 ASSIGNORS = {
-    "range": RangePartitionAssignor,
+    "range": Range,
     "cooperative-sticky": CooperativeStickyAssignor,
 }
 

@@ -22,10 +22,13 @@ function write(text) {
 const emit = (e, more) => write(JSON.stringify({ t: Date.now(), e, ...more }) + '\n')
 
 let owned = []
+let memberId = null
+// Of what it owns; told by the first heartbeat after it has joined.
 let generation = -1
 const disown = event => {
-  if (owned.length > 0) emit(event, { partitions: owned, generation })
+  if (owned.length > 0) emit(event, { partitions: owned })
   owned = []
+  generation = -1
 }
 
 // The only sign of a lost session is in the log.
@@ -59,7 +62,8 @@ readline.createInterface({ input: process.stdin }).on('line', line => {
     resolveLine(line)
     resolveLine = null
   } else lines.push(line)
-})
+// Whoever started it has gone, and would not end it.
+}).on('close', () => process.exit(1))
 const nextLine = () => (lines.length > 0 ? Promise.resolve(lines.shift()) : new Promise(done => { resolveLine = done }))
 
 async function commit(offsets, late = false) {
@@ -97,17 +101,20 @@ async function main() {
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
     disown('revoked')
     owned = payload.memberAssignment[args.topic] || []
-    emit('assigned', { partitions: owned, member: payload.memberId })
+    memberId = payload.memberId
+    emit('assigned', { partitions: owned, member: memberId })
   })
   consumer.on(consumer.events.HEARTBEAT, ({ payload }) => {
+    if (owned.length === 0 || payload.memberId !== memberId || payload.groupGenerationId === generation) return
     generation = payload.groupGenerationId
+    emit('generation', { generation })
   })
   consumer.on(consumer.events.REBALANCING, () => disown('revoked'))
   consumer.on(consumer.events.CRASH, ({ payload }) => {
     disown('lost')
     emit('error', { error: String(payload.error) })
     // It takes some errors for final, a session lost before a commit for one. Then its application begins again.
-    if (!payload.restart) begin().catch(fatal)
+    if (!payload.restart) beginAgain(0)
   })
   process.on('SIGTERM', async () => {
     // Before it has left: others may own them from then on.
@@ -125,6 +132,15 @@ async function begin() {
   await consumer.connect()
   await consumer.subscribe({ topics: [args.topic], fromBeginning: true })
   await consumer.run({ autoCommit: auto, autoCommitInterval: 500, eachBatch })
+}
+
+// What is left of its old connections may end the first attempts.
+function beginAgain(attempts) {
+  begin().catch(error => {
+    if (attempts === 20) fatal(error)
+    emit('error', { error: String(error) })
+    setTimeout(beginAgain, 500, attempts + 1)
+  })
 }
 
 function fatal(error) {

@@ -45,6 +45,8 @@ class Control:
     def _read(self):
         for line in sys.stdin:
             self._commands.put(line.split())
+        # Whoever started it has gone, and would not end it.
+        os._exit(1)
 
     def stall(self):
         """The partition and offset of a late commit that was asked for, or None.

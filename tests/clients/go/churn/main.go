@@ -157,6 +157,8 @@ func main() {
 		for input.Scan() {
 			m.lines <- input.Text()
 		}
+		// Whoever started it has gone, and would not end it.
+		os.Exit(1)
 	}()
 	cl, err := kgo.NewClient(m.options(args)...)
 	if err != nil {
