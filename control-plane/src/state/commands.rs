@@ -4,14 +4,15 @@ use object_format::TopicPartition;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcquireGroup, AcquireLease, AddToTransaction, AgentRejection, AllocateProducerId, AlterConfigs,
-    CommitObject, CommitOffsets, CommitRejection, CommitTransactionOffsets, Context, Coordinator,
-    CreatePartitions, CreateTopic, DeleteGroup, DeleteOffsets, DeleteRecords,
+    AcquireGroup, AcquireLease, AcquireShare, AddToTransaction, AgentRejection, AllocateProducerId,
+    AlterConfigs, CommitObject, CommitOffsets, CommitRejection, CommitTransactionOffsets, Context,
+    Coordinator, CreatePartitions, CreateTopic, DeleteGroup, DeleteOffsets, DeleteRecords,
     DeleteRecordsRejection, DeleteTopic, DeregisterAgent, EndTransaction, ExpireAgent,
     ExpireOffsets, ForgetObjects, ForgetTransactionalIds, GroupRejection, Heartbeat,
     InitTransactionalId, Lease, LeaseRejection, MarkerRejection, Producer, RaiseMetadataVersion,
-    RegisterAgent, Registered, ReleaseLease, ReportCheckpoint, RunOutcome, SaveGroup, State,
-    TopicRejection, TransactionRejection, VersionRejection, WriteMarkers,
+    RegisterAgent, Registered, ReleaseLease, ReleaseShare, ReportCheckpoint, ResetShare,
+    RunOutcome, SaveGroup, SaveShare, ShareLease, ShareRejection, State, TopicRejection,
+    TransactionRejection, VersionRejection, WriteMarkers,
 };
 
 /// A command whose outcome has a type of its own.
@@ -89,4 +90,8 @@ commands! {
     EndTransaction => Result<Producer, TransactionRejection>,
     WriteMarkers => Vec<Result<(), MarkerRejection>>,
     ForgetTransactionalIds => u64,
+    AcquireShare => Result<ShareLease, ShareRejection>,
+    ReleaseShare => bool,
+    SaveShare => Result<(), ShareRejection>,
+    ResetShare => Result<(), ShareRejection>,
 }

@@ -258,6 +258,7 @@ impl DeleteGroup {
     ) -> Result<(), GroupRejection> {
         state.coordinated(&self.group, self.epoch, by)?;
         state.groups.remove(&self.group);
+        state.shares.remove(&self.group);
         Ok(())
     }
 }

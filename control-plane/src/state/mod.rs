@@ -15,6 +15,7 @@
 //! | `broker_configs`, `agent_configs`, `group_configs` | name | configs | AlterConfigs |
 //! | `leases` | name | holder, epoch | AcquireLease, ReleaseLease |
 //! | `transactions` | transactional id | producer, what its transaction touched | InitTransactionalId, EndTransaction, ... |
+//! | `shares` | group id, partition | leader, start offset, runs | AcquireShare, SaveShare, ResetShare, ... |
 
 mod agents;
 mod commands;
@@ -26,6 +27,7 @@ mod offset_retention;
 mod partitions;
 mod producers;
 mod stable;
+mod shares;
 mod topics;
 mod transactions;
 mod upkeep;
@@ -54,6 +56,10 @@ pub use partitions::{
 };
 pub use producers::{AllocateProducerId, ProducerState};
 pub use stable::{Aborted, Marker};
+pub use shares::{
+    AcquireShare, ReleaseShare, ResetShare, SHARE_RUNS_MAX, SaveShare, Share, ShareLease,
+    ShareRejection, ShareRun, ShareState,
+};
 pub use topics::{
     AlterConfigs, ConfigResource, Configs, CreatePartitions, CreateTopic, DeleteTopic,
     PARTITIONS_MAX, Topic, TopicRejection, is_legal_topic_name,
@@ -98,6 +104,7 @@ pub struct State {
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) leases: BTreeMap<String, Lease>,
     pub(crate) transactions: Transactions,
+    pub(crate) shares: BTreeMap<String, BTreeMap<TopicPartition, Share>>,
 }
 
 /// What a command may know about the entry that carries it.

@@ -144,6 +144,7 @@ impl DeleteTopic {
         for group in state.groups.values_mut() {
             group.offsets.retain(|key, _| key.topic != self.id);
         }
+        state.forget_shares_of_topic(self.id);
         Ok(())
     }
 }
