@@ -9,6 +9,7 @@ pub mod metric_definitions;
 pub mod net;
 mod peers;
 pub mod produce;
+pub mod share;
 mod topology;
 mod transactions;
 pub mod wire;

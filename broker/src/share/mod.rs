@@ -1,0 +1,3 @@
+//! Share groups (KIP-932): many consumers share the records of a partition, one by one.
+
+pub mod partition;
