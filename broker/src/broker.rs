@@ -20,6 +20,7 @@ use crate::group::{self, Groups};
 use crate::net::{Listener, Server};
 use crate::peers;
 use crate::produce::Pipeline;
+use crate::share::Shares;
 use crate::transactions;
 
 /// What an agent is given: everything that reaches outside of it.
@@ -73,6 +74,7 @@ pub struct Broker {
     pipeline: Pipeline,
     fetcher: Fetcher,
     groups: Groups,
+    shares: Shares,
     config: BrokerConfig,
     clock: SharedClock,
     rng: Rng,
@@ -120,6 +122,10 @@ impl Broker {
 
     pub(crate) fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    pub(crate) fn shares(&self) -> &Shares {
+        &self.shares
     }
 
     pub(crate) fn config(&self) -> &BrokerConfig {
@@ -230,11 +236,19 @@ fn assemble(
         shutdown.clone(),
     );
     runtime::tasks::spawn("transactional ids", shutdown, expiry);
+    let shares = Shares::new(
+        session.clone(),
+        parts.clock.clone(),
+        fetcher.clone(),
+        config.shares.clone(),
+        shutdown,
+    );
     let broker = Broker {
         session,
         pipeline,
         fetcher,
         groups,
+        shares,
         config,
         clock: parts.clock.clone(),
         rng: parts.rng.fork("broker"),
@@ -261,6 +275,7 @@ async fn serve(
     tokio::spawn(peers::listen(
         peer_listener,
         session.clone(),
+        broker.shares.clone(),
         shutdown.clone(),
     ));
     tokio::spawn(peers::notify(session.clone(), shutdown.clone()));

@@ -3,6 +3,8 @@
 //!
 //! The connections also tell who has ended: whoever could be reached, and whose address refuses connections now. Who
 //! is frozen or cut off is not refused but silent, and gets its whole session timeout.
+//!
+//! The same port takes calls of share-partitions, see [`crate::share`]: those connections begin with a number of their own.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -16,6 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
+
+use crate::share::{PEER_MAGIC, Shares};
 
 /// Peers that may be connected at once.
 const CONNECTIONS_MAX: usize = 1024;
@@ -34,7 +38,12 @@ struct Peer {
 }
 
 /// Takes hints from other agents until `shutdown` begins.
-pub(crate) async fn listen(listener: TcpListener, session: Session, shutdown: Shutdown) {
+pub(crate) async fn listen(
+    listener: TcpListener,
+    session: Session,
+    shares: Shares,
+    shutdown: Shutdown,
+) {
     let slots = std::sync::Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Some(accepted) = shutdown.unless_begun(listener.accept()).await else {
@@ -47,16 +56,21 @@ pub(crate) async fn listen(listener: TcpListener, session: Session, shutdown: Sh
         let Ok(slot) = slots.clone().try_acquire_owned() else {
             continue;
         };
-        let (session, shutdown) = (session.clone(), shutdown.clone());
+        let (session, shares, shutdown) = (session.clone(), shares.clone(), shutdown.clone());
         tokio::spawn(async move {
             let _slot = slot;
-            shutdown.unless_begun(take_hints(stream, session)).await;
+            shutdown
+                .unless_begun(take_hints(stream, session, shares))
+                .await;
         });
     }
 }
 
-async fn take_hints(mut stream: TcpStream, session: Session) {
+async fn take_hints(mut stream: TcpStream, session: Session, shares: Shares) {
     while let Ok(position) = stream.read_u64().await {
+        if position == PEER_MAGIC {
+            return shares.serve_peer(stream).await;
+        }
         session.replica().log().hint(Position(position));
     }
 }

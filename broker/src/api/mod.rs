@@ -41,6 +41,8 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod share_acknowledge;
+mod share_fetch;
 mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -134,6 +136,8 @@ pub(crate) const APIS: &[Api] = &[
     describe_transactions::API,
     list_transactions::API,
     write_txn_markers::API,
+    share_fetch::API,
+    share_acknowledge::API,
 ];
 
 /// The network's view of a broker.

@@ -15,6 +15,7 @@ use crate::group::machine::Limits;
 use crate::group::{GroupOptions, RetentionOptions};
 use crate::net::NetConfig;
 use crate::produce::{BatcherOptions, PipelineOptions};
+use crate::share::ShareOptions;
 use crate::transactions::TransactionOptions;
 
 const LONG: i64 = i64::MAX;
@@ -440,6 +441,24 @@ const OWN_SETTINGS: &[Setting] = &[
         "Whether groups with members change between the classic and the consumer protocol.",
     ),
     Setting::new(
+        "group.share.delivery.count.limit",
+        int(2, 10),
+        "5",
+        "A record is given out to a share group so often at most.",
+    ),
+    Setting::new(
+        "group.share.partition.max.record.locks",
+        int(100, 10_000),
+        "2000",
+        "Most records of a partition that a share group has in flight.",
+    ),
+    Setting::new(
+        "group.share.max.share.sessions",
+        int(1, INT),
+        "2000",
+        "Share sessions at once (KIP-932).",
+    ),
+    Setting::new(
         "offset.metadata.max.bytes",
         Kind::Bytes { min: 0, max: INT },
         "4096",
@@ -468,6 +487,8 @@ pub struct BrokerConfig {
     pub groups: GroupOptions,
     /// Bounds and intervals of transactions.
     pub transactions: TransactionOptions,
+    /// Share groups.
+    pub shares: ShareOptions,
     /// Heartbeats and expiry of agents.
     pub liveness: LivenessOptions,
     /// Checkpoints of the metadata.
@@ -569,6 +590,15 @@ impl BrokerConfig {
             expiry_interval: resolved
                 .duration("transaction.remove.expired.transaction.cleanup.interval.ms"),
         };
+        let shares = ShareOptions {
+            records_max: u32::try_from(int("group.share.partition.max.record.locks"))
+                .unwrap_or(u32::MAX),
+            deliveries_max: u16::try_from(int("group.share.delivery.count.limit"))
+                .unwrap_or(u16::MAX),
+            sessions_max: size("group.share.max.share.sessions"),
+            defaults: GroupDefaults::new(&resolved),
+            ..ShareOptions::default()
+        };
         let liveness = LivenessOptions {
             heartbeat: resolved.duration("agent.heartbeat.ms"),
             session_timeout: resolved.duration("agent.session.timeout.ms"),
@@ -586,6 +616,7 @@ impl BrokerConfig {
             fetch,
             groups,
             transactions,
+            shares,
             liveness,
             checkpoint,
             resolved,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control_plane::replica::Replica;
+use object_format::TopicPartition;
 use parking_lot::Mutex;
 use runtime::{Rng, SharedClock, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -14,7 +15,7 @@ use super::outcome::{FetchOutcome, PartitionOutcome};
 use super::plan::{Isolation, Limits, PartitionFetch, Plan, plan};
 use super::read::Reader;
 use super::session::{SessionOptions, SessionRequest, Sessions};
-use super::wait::Waiters;
+use super::wait::{Waiter, Waiters};
 use super::walk::ReadFault;
 use super::{FetchError, metrics};
 
@@ -134,6 +135,19 @@ impl Fetcher {
     /// about to end.
     pub fn end_waits(&self) {
         self.0.waiters.end();
+    }
+
+    /// Enters somebody who waits for commits to partitions, beside those who fetch.
+    pub(crate) fn await_commits(
+        &self,
+        partitions: impl IntoIterator<Item = TopicPartition>,
+    ) -> Waiter {
+        self.0.waiters.enter(partitions)
+    }
+
+    /// Whether nobody is to wait any more.
+    pub(crate) fn waits_are_over(&self) -> bool {
+        self.0.waiters.is_over()
     }
 
     /// Waits for its turn to look into stored records for a time.

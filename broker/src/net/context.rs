@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
 
 /// The library a client says it is built on, from ApiVersions 3 and later (KIP-511).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub struct ConnectionContext {
     local: SocketAddr,
     listener: Arc<str>,
     software: RwLock<Option<Arc<ClientSoftware>>>,
+    closed: CancellationToken,
 }
 
 impl ConnectionContext {
@@ -33,6 +35,7 @@ impl ConnectionContext {
             local,
             listener,
             software: RwLock::new(None),
+            closed: CancellationToken::new(),
         }
     }
 
@@ -64,5 +67,10 @@ impl ConnectionContext {
     /// Remembers the client's library.
     pub fn set_software(&self, software: ClientSoftware) {
         *self.software.write() = Some(Arc::new(software));
+    }
+
+    /// Cancelled when the connection has ended.
+    pub fn closed(&self) -> &CancellationToken {
+        &self.closed
     }
 }

@@ -117,6 +117,8 @@ impl<S: Service> Server<S> {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
+        // However it ends, also if this future is dropped.
+        let _closed = context.closed().clone().drop_guard();
         let (slots, queue) = unbounded_channel();
         let intake = Intake::new(self, &context, reader, slots);
         let stall = self.config.write_stall;

@@ -10,6 +10,7 @@ mod reader;
 mod request;
 mod response;
 mod shape;
+pub mod share_fetch_response;
 
 pub use error::WireError;
 pub use request::{Request, api_name, decode_request};

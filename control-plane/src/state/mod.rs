@@ -26,8 +26,8 @@ mod objects;
 mod offset_retention;
 mod partitions;
 mod producers;
-mod stable;
 mod shares;
+mod stable;
 mod topics;
 mod transactions;
 mod upkeep;
@@ -55,11 +55,11 @@ pub use partitions::{
     CommitRun, DeleteRecords, DeleteRecordsRejection, Extent, Partition, RunOutcome, WriteKind,
 };
 pub use producers::{AllocateProducerId, ProducerState};
-pub use stable::{Aborted, Marker};
 pub use shares::{
     AcquireShare, ReleaseShare, ResetShare, SHARE_RUNS_MAX, SaveShare, Share, ShareLease,
     ShareRejection, ShareRun, ShareState,
 };
+pub use stable::{Aborted, Marker};
 pub use topics::{
     AlterConfigs, ConfigResource, Configs, CreatePartitions, CreateTopic, DeleteTopic,
     PARTITIONS_MAX, Topic, TopicRejection, is_legal_topic_name,

@@ -130,7 +130,7 @@ impl Driver {
                     .any(|e| matches!(e, Effect::Acknowledged(_, Err(_))));
                 assert_eq!(refused, !knows, "{effects:?}");
                 if knows {
-                    (first..first + len).for_each(|o| drop(self.held.remove(&o)));
+                    self.held.retain(|o, _| !(first..first + len).contains(o));
                 }
                 self.take(effects);
             }
@@ -283,7 +283,7 @@ impl Driver {
             got.extend(given.iter().copied());
             let said: Vec<_> = given.iter().map(|&o| (o, o, Accept)).collect();
             let effects = self.table.say(MEMBERS[0], &said);
-            given.iter().for_each(|o| drop(self.held.remove(o)));
+            self.held.retain(|o, _| !given.contains(o));
             self.take(effects);
             while self.saves_applied < self.table.saves.len() {
                 self.saved();
