@@ -11,7 +11,8 @@ use kafka_protocol::messages::share_acknowledge_request::{
 };
 use kafka_protocol::messages::share_fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{
-    GroupId, ShareAcknowledgeRequest, ShareFetchRequest, ShareFetchResponse,
+    FindCoordinatorRequest, GroupId, ShareAcknowledgeRequest, ShareFetchRequest,
+    ShareFetchResponse, ShareGroupHeartbeatRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use runtime::SystemClock;
@@ -24,6 +25,7 @@ const TOPIC: &str = "jobs";
 const ACCEPT: i8 = 1;
 const RELEASE: i8 = 2;
 const NOT_LEADER_OR_FOLLOWER: i16 = 6;
+const NOT_COORDINATOR: i16 = 16;
 const INVALID_RECORD_STATE: i16 = 121;
 const SHARE_SESSION_NOT_FOUND: i16 = 122;
 const INVALID_SHARE_SESSION_EPOCH: i16 = 123;
@@ -43,7 +45,9 @@ struct Member {
 type Range = (i64, i64, i16);
 
 impl Member {
+    /// A member that has joined the group, and fetches from this agent.
     async fn at(agent: &Agent, id: &str, topic: Uuid) -> Self {
+        join(agent, id).await;
         Self {
             raw: Raw::connect(&agent.address).await.unwrap(),
             id: id.to_owned(),
@@ -138,6 +142,32 @@ impl Member {
                 self.id
             );
         }
+    }
+}
+
+/// Joins the group at its coordinator, which any agent knows.
+async fn join(agent: &Agent, id: &str) {
+    let mut raw = Raw::connect(&agent.address).await.unwrap();
+    let group = StrBytes::from_static_str("g");
+    let find = FindCoordinatorRequest::default().with_key(group.clone());
+    let begun = SystemClock::shared().monotonic();
+    loop {
+        let found = raw.call(3, &find).await.unwrap();
+        let request = ShareGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(group.clone()))
+            .with_member_id(StrBytes::from_string(id.to_owned()))
+            .with_subscribed_topic_names(Some(vec![TopicName(StrBytes::from_static_str(TOPIC))]));
+        if let Ok(mut raw) = Raw::connect(&format!("{}:{}", &*found.host, found.port)).await {
+            let joined = raw.call(1, &request).await.unwrap();
+            if joined.error_code == 0 {
+                let topics = joined.assignment.unwrap().topic_partitions;
+                assert_eq!(topics[0].partitions, [0]);
+                return;
+            }
+            assert_eq!(joined.error_code, NOT_COORDINATOR);
+        }
+        assert!(since(begun) < TAKEN_OVER_WITHIN, "{id} cannot join");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

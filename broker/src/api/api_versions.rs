@@ -52,9 +52,6 @@ fn handle(call: &Call) -> Answer {
     request.respond(&served())
 }
 
-/// Served to who asks anyway. No client can use them before there are members of share groups.
-const UNANNOUNCED: [ApiKey; 2] = [ApiKey::ShareFetch, ApiKey::ShareAcknowledge];
-
 fn served() -> ApiVersionsResponse {
     let version = |api: &Api| {
         ApiVersion::default()
@@ -62,8 +59,7 @@ fn served() -> ApiVersionsResponse {
             .with_min_version(*api.versions.start())
             .with_max_version(*api.versions.end())
     };
-    let announced = APIS.iter().filter(|api| !UNANNOUNCED.contains(&api.key));
-    let mut versions: Vec<ApiVersion> = announced.map(version).collect();
+    let mut versions: Vec<ApiVersion> = APIS.iter().map(version).collect();
     versions.sort_by_key(|v| v.api_key);
     let supported = features().map(|(name, level)| {
         SupportedFeatureKey::default()

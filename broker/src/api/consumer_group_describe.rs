@@ -33,9 +33,9 @@ async fn handle(call: Call) -> Answer {
             Ok(()) => groups.describe_consumer(&group).await,
             Err(error) => Err(error),
         };
-        let is_classic =
-            view == Err(GroupError::GroupIdNotFound) && groups.describe(&group).await.is_ok();
-        described.push(describe(group, view, is_classic, version));
+        let is_other = view == Err(GroupError::GroupIdNotFound)
+            && (groups.is_share(&group) || groups.describe(&group).await.is_ok());
+        described.push(describe(group, view, is_other, version));
     }
     let response = ConsumerGroupDescribeResponse::default().with_groups(described);
     call.request.respond(&response)
@@ -44,7 +44,7 @@ async fn handle(call: Call) -> Answer {
 fn describe(
     group: GroupId,
     view: Result<ConsumerGroupView, GroupError>,
-    is_classic: bool,
+    is_other: bool,
     version: i16,
 ) -> DescribedGroup {
     let described = DescribedGroup::default()
@@ -59,7 +59,7 @@ fn describe(
             .with_members(view.members.into_iter().map(member(version)).collect()),
         Err(error) => {
             let message = match error {
-                GroupError::GroupIdNotFound if is_classic => {
+                GroupError::GroupIdNotFound if is_other => {
                     Some(format!("Group {} is not a consumer group.", group.0))
                 }
                 GroupError::GroupIdNotFound => Some(format!("Group {} not found.", group.0)),

@@ -5,6 +5,7 @@ mod add_partitions_to_txn;
 mod admin;
 mod alter_configs;
 mod alter_partition_reassignments;
+mod alter_share_group_offsets;
 mod api_versions;
 mod config_resources;
 mod consumer_group_describe;
@@ -13,12 +14,14 @@ mod create_partitions;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
+mod delete_share_group_offsets;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_share_group_offsets;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod elect_leaders;
@@ -43,6 +46,8 @@ mod offset_for_leader_epoch;
 mod produce;
 mod share_acknowledge;
 mod share_fetch;
+mod share_group_describe;
+mod share_group_heartbeat;
 mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -136,8 +141,13 @@ pub(crate) const APIS: &[Api] = &[
     describe_transactions::API,
     list_transactions::API,
     write_txn_markers::API,
+    share_group_heartbeat::API,
+    share_group_describe::API,
     share_fetch::API,
     share_acknowledge::API,
+    describe_share_group_offsets::API,
+    alter_share_group_offsets::API,
+    delete_share_group_offsets::API,
 ];
 
 /// The network's view of a broker.

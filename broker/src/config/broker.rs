@@ -12,6 +12,7 @@ use crate::fetch::FetchOptions;
 use crate::fetch::session::SessionOptions;
 use crate::group::consumer::{AssignorName, ConsumerLimits, MigrationPolicy};
 use crate::group::machine::Limits;
+use crate::group::share::ShareLimits;
 use crate::group::{GroupOptions, RetentionOptions};
 use crate::net::NetConfig;
 use crate::produce::{BatcherOptions, PipelineOptions};
@@ -441,6 +442,12 @@ const OWN_SETTINGS: &[Setting] = &[
         "Whether groups with members change between the classic and the consumer protocol.",
     ),
     Setting::new(
+        "group.share.max.size",
+        int(1, 1000),
+        "200",
+        "Most members of a share group (KIP-932).",
+    ),
+    Setting::new(
         "group.share.delivery.count.limit",
         int(2, 10),
         "5",
@@ -573,6 +580,10 @@ impl BrokerConfig {
                 check_interval: resolved.duration("offsets.retention.check.interval.ms"),
             },
             consumer,
+            share: ShareLimits {
+                members_max: size("group.share.max.size"),
+                ..ShareLimits::default()
+            },
             offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
             save_timeout: resolved.duration("offsets.commit.timeout.ms"),
             ..GroupOptions::default()

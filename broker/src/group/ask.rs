@@ -12,6 +12,7 @@ use super::machine::{
     CommitIdentity, GroupError, GroupView, HeartbeatRequest, JoinRefused, JoinRequest, Joined,
     LeaveRequest, LeftMember, SyncRequest, Synced,
 };
+use super::share::{ShareGroupView, ShareHeartbeat};
 
 /// Where an answer goes. Dropped without one, it says that this agent does not coordinate the group.
 pub(super) type Reply<T> = oneshot::Sender<T>;
@@ -27,6 +28,8 @@ pub(super) enum Ask {
     Leave(LeaveRequest, Reply<Result<Vec<LeftMember>, GroupError>>),
     /// A heartbeat of a member of the consumer protocol.
     ConsumerHeartbeat(ConsumerHeartbeat, Reply<Result<HeartbeatAnswer, Refusal>>),
+    /// A heartbeat of a member of the share protocol.
+    ShareHeartbeat(ShareHeartbeat, Reply<Result<HeartbeatAnswer, Refusal>>),
     /// Commit offsets. The answer waits for the outcome itself, so that the group need not.
     Commit(
         Committer,
@@ -44,6 +47,13 @@ pub(super) enum Ask {
     Describe(Reply<Result<GroupView, GroupError>>),
     /// Describe the group, as one of the consumer type.
     DescribeConsumer(Reply<Result<ConsumerGroupView, GroupError>>),
+    /// Describe the group, as one of the share type.
+    DescribeShare(Reply<Result<ShareGroupView, GroupError>>),
+    /// Set the start offsets of share-partitions anew, or forget those that get none.
+    ResetShares(
+        Vec<(TopicPartition, Option<i64>)>,
+        Reply<Result<Vec<Write>, GroupError>>,
+    ),
     /// Whether a member of this id and epoch may fetch committed offsets.
     CheckFetch(Option<String>, i32, Reply<Result<(), GroupError>>),
     Delete(Reply<Result<(), GroupError>>),

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::ask::{Ask, Deletion, Expiry, Reply};
 use super::consumer::{ConsumerHeartbeat, HeartbeatAnswer, Refusal};
 use super::held::Held;
-use super::kind::{Machine, Summary};
+use super::kind::Machine;
 use super::lease::{self, Leased};
 use super::machine::{
     Event, GroupError, GroupState, JoinRefused, Joined, LeftMember, SaveFailure, SaveId, Synced,
@@ -23,6 +23,8 @@ use super::machine::{
 use super::output::{Answer, Output};
 use super::records::Change;
 use super::registry::Shared;
+use super::share::ShareHeartbeat;
+use super::summary::Summary;
 use super::{metrics, offsets, retention, save};
 
 /// Why the task does not serve the group any longer.
@@ -72,7 +74,7 @@ pub(super) async fn run(
 
 async fn acquire(shared: &Shared, group: &str) -> Result<Leased, GroupError> {
     let mut options = shared.options.clone();
-    options.consumer.configure(&shared.config(group));
+    options.configure(&shared.config(group));
     let now = || shared.clock.monotonic();
     lease::acquire(&shared.session, group, &options, now).await
 }
@@ -83,10 +85,10 @@ enum Waiter {
     Sync(Reply<Result<Synced, GroupError>>),
     Heartbeat(Reply<Result<(), GroupError>>),
     Leave(Reply<Result<Vec<LeftMember>, GroupError>>),
-    ConsumerHeartbeat(ConsumerReply),
+    MemberHeartbeat(MemberReply),
 }
 
-type ConsumerReply = Reply<Result<HeartbeatAnswer, Refusal>>;
+type MemberReply = Reply<Result<HeartbeatAnswer, Refusal>>;
 
 impl Waiter {
     fn answer(self, answer: Answer) {
@@ -95,7 +97,7 @@ impl Waiter {
             (Waiter::Sync(reply), Answer::Sync(answer)) => drop(reply.send(answer)),
             (Waiter::Heartbeat(reply), Answer::Heartbeat(answer)) => drop(reply.send(answer)),
             (Waiter::Leave(reply), Answer::Leave(answer)) => drop(reply.send(answer)),
-            (Waiter::ConsumerHeartbeat(reply), Answer::ConsumerHeartbeat(answer)) => {
+            (Waiter::MemberHeartbeat(reply), Answer::MemberHeartbeat(answer)) => {
                 drop(reply.send(answer));
             }
             // Dropped, the waiter looks for the coordinator again.
@@ -104,7 +106,7 @@ impl Waiter {
                 | Waiter::Sync(_)
                 | Waiter::Heartbeat(_)
                 | Waiter::Leave(_)
-                | Waiter::ConsumerHeartbeat(_),
+                | Waiter::MemberHeartbeat(_),
                 answer,
             ) => tracing::error!(?answer, "an answer to another request than was made"),
         }
@@ -218,14 +220,26 @@ impl<'a> Coordinator<'a> {
         self.perform_all(outputs).await;
     }
 
-    async fn consumer_heartbeat(&mut self, request: ConsumerHeartbeat, reply: ConsumerReply) {
-        let ticket = self.ticket(Waiter::ConsumerHeartbeat(reply));
+    async fn consumer_heartbeat(&mut self, request: ConsumerHeartbeat, reply: MemberReply) {
+        let ticket = self.ticket(Waiter::MemberHeartbeat(reply));
         let now = self.shared.clock.monotonic();
         let topics = self.shared.topics();
         self.machine.configure(&self.shared.config(self.group));
         let outputs = self
             .machine
             .consumer_heartbeat(now, &topics, ticket, request);
+        self.perform_all(outputs).await;
+    }
+
+    async fn share_heartbeat(&mut self, request: ShareHeartbeat, reply: MemberReply) {
+        let ticket = self.ticket(Waiter::MemberHeartbeat(reply));
+        let now = self.shared.clock.monotonic();
+        let topics = self.shared.topics();
+        let exists = self.exists();
+        self.machine.configure(&self.shared.config(self.group));
+        let outputs = self
+            .machine
+            .share_heartbeat(now, &topics, ticket, request, exists);
         self.perform_all(outputs).await;
     }
 
@@ -266,6 +280,21 @@ impl<'a> Coordinator<'a> {
             }
             Ask::ConsumerHeartbeat(request, reply) => {
                 self.consumer_heartbeat(request, reply).await;
+            }
+            Ask::ShareHeartbeat(request, reply) => self.share_heartbeat(request, reply).await,
+            Ask::DescribeShare(reply) => {
+                let topics = self.shared.topics();
+                let _ = reply.send(self.machine.describe_share(&topics));
+            }
+            Ask::ResetShares(changes, reply) => {
+                let reset = match self.machine.check_share_reset() {
+                    Ok(()) => {
+                        let session = &self.shared.session;
+                        offsets::reset_shares(session, self.group, self.epoch, changes).await
+                    }
+                    Err(error) => Err(error),
+                };
+                let _ = reply.send(reset);
             }
             Ask::CheckFetch(member, epoch, reply) => {
                 let _ = reply.send(self.machine.check_fetch(member.as_deref(), epoch));

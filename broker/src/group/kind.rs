@@ -16,6 +16,7 @@ use super::machine::{
 };
 use super::output::{Answer, Outbox, Output};
 use super::records::{self, Ledger, Records};
+use super::share::{self, ShareGroup, ShareGroupView, ShareHeartbeat};
 use super::topics::Topics;
 use crate::config::group::GroupConfig;
 
@@ -26,6 +27,8 @@ pub(crate) enum GroupType {
     Classic,
     /// The coordinator assigns (KIP-848).
     Consumer,
+    /// The coordinator assigns, and members share partitions (KIP-932).
+    Share,
 }
 
 impl fmt::Display for GroupType {
@@ -33,6 +36,7 @@ impl fmt::Display for GroupType {
         f.write_str(match self {
             GroupType::Classic => "classic",
             GroupType::Consumer => "consumer",
+            GroupType::Share => "share",
         })
     }
 }
@@ -43,7 +47,7 @@ pub(super) struct Machine {
     group: String,
     options: GroupOptions,
     protocol: Protocol,
-    /// Answers that wait for saves of a consumer group. A classic group holds back its own.
+    /// Answers that wait for saves. A classic group holds back its own.
     outbox: Outbox,
     /// Unloaded, deleted, or no longer what is durable.
     is_dead: bool,
@@ -53,6 +57,7 @@ pub(super) struct Machine {
 enum Protocol {
     Classic(Box<Classic>),
     Consumer(Box<ConsumerGroup>),
+    Share(Box<ShareGroup>),
 }
 
 /// A classic group and what of it was saved last.
@@ -70,18 +75,20 @@ impl Machine {
         saved: Records,
         now: Duration,
     ) -> Self {
-        let protocol = match consumer::is_consumer(&saved) {
-            true => {
-                let (limits, classic) = (options.consumer.clone(), options.limits.clone());
-                ConsumerGroup::restore(limits, classic, &saved, now)
-                    .map(|consumer| Protocol::Consumer(Box::new(consumer)))
-            }
-            false => records::classic(&saved).map(|classic| {
+        let protocol = if consumer::is_consumer(&saved) {
+            let (limits, classic) = (options.consumer.clone(), options.limits.clone());
+            ConsumerGroup::restore(limits, classic, &saved, now)
+                .map(|consumer| Protocol::Consumer(Box::new(consumer)))
+        } else if share::is_share(&saved) {
+            ShareGroup::restore(options.share.clone(), &saved, now)
+                .map(|share| Protocol::Share(Box::new(share)))
+        } else {
+            records::classic(&saved).map(|classic| {
                 Protocol::Classic(Box::new(Classic {
                     group: ClassicGroup::restore(options.limits.clone(), classic, now),
                     ledger: Ledger::new(saved.clone()),
                 }))
-            }),
+            })
         };
         if protocol.is_none() && !saved.is_empty() {
             tracing::error!(
@@ -107,14 +114,17 @@ impl Machine {
         match self.protocol {
             Protocol::Classic(_) => GroupType::Classic,
             Protocol::Consumer(_) => GroupType::Consumer,
+            Protocol::Share(_) => GroupType::Share,
         }
     }
 
     /// The configs of the group as they are now.
     pub(super) fn configure(&mut self, config: &GroupConfig) {
-        self.options.consumer.configure(config);
-        if let Protocol::Consumer(consumer) = &mut self.protocol {
-            consumer.configure(config);
+        self.options.configure(config);
+        match &mut self.protocol {
+            Protocol::Classic(_) => {}
+            Protocol::Consumer(consumer) => consumer.configure(config),
+            Protocol::Share(share) => share.configure(config),
         }
     }
 
@@ -138,10 +148,14 @@ impl Machine {
         };
         let stepped = match &mut self.protocol {
             Protocol::Classic(classic) => classic.step(now, event),
-            Protocol::Consumer(_) if self.is_dead => Vec::new(),
+            Protocol::Consumer(_) | Protocol::Share(_) if self.is_dead => Vec::new(),
             Protocol::Consumer(consumer) => {
                 consumer.set_topics(topics.clone());
                 consumer.step(now, event)
+            }
+            Protocol::Share(share) => {
+                share.set_topics(topics.clone());
+                share.step(now, event)
             }
         };
         outputs.extend(self.admit(stepped));
@@ -173,19 +187,56 @@ impl Machine {
                 }
                 Err(NotConvertible(why)) => {
                     tracing::info!(group = self.group, why, "is not made a consumer group");
-                    let message = format!("Group {} is not a consumer group.", self.group);
-                    let refusal = Refusal::new(GroupError::GroupIdNotFound, message);
-                    return vec![refused(ticket, refusal)];
+                    return vec![self.is_not(ticket, "consumer")];
                 }
             }
         }
-        if let Protocol::Consumer(consumer) = &mut self.protocol {
-            consumer.set_topics(topics.clone());
-            let stepped = consumer.heartbeat(now, ticket, request);
-            outputs.extend(self.admit(stepped));
+        match &mut self.protocol {
+            Protocol::Consumer(consumer) => {
+                consumer.set_topics(topics.clone());
+                let stepped = consumer.heartbeat(now, ticket, request);
+                outputs.extend(self.admit(stepped));
+            }
+            Protocol::Classic(_) | Protocol::Share(_) => {
+                outputs.push(self.is_not(ticket, "consumer"));
+            }
         }
         outputs.extend(self.downgrade(now));
         outputs
+    }
+
+    /// Takes in a heartbeat of a member of the share protocol. `exists` says whether there is anything
+    /// of the group: a group that is not there becomes a share group, another one never does.
+    pub(super) fn share_heartbeat(
+        &mut self,
+        now: Duration,
+        topics: &Arc<Topics>,
+        ticket: Ticket,
+        request: ShareHeartbeat,
+        exists: bool,
+    ) -> Vec<Output> {
+        if let Protocol::Classic(classic) = &self.protocol
+            && request.epoch == 0
+            && !exists
+            && self.is_idle()
+        {
+            let (stale, last_save) = (classic.ledger.names(), classic.group.last_save());
+            let share = ShareGroup::new(self.options.share.clone(), stale, last_save);
+            self.protocol = Protocol::Share(Box::new(share));
+        }
+        match &mut self.protocol {
+            Protocol::Share(share) => {
+                share.set_topics(topics.clone());
+                let stepped = share.heartbeat(now, ticket, request);
+                self.admit(stepped)
+            }
+            Protocol::Classic(_) | Protocol::Consumer(_) => vec![self.is_not(ticket, "share")],
+        }
+    }
+
+    fn is_not(&self, ticket: Ticket, what: &str) -> Output {
+        let message = format!("Group {} is not a {what} group.", self.group);
+        refused(ticket, Refusal::new(GroupError::GroupIdNotFound, message))
     }
 
     /// Holds back the answers that must wait for saves.
@@ -196,14 +247,14 @@ impl Machine {
         }
     }
 
-    /// What a consumer group knows is no longer what is durable: it is to be restored.
+    /// What the group knows is no longer what is durable: it is to be restored.
     fn save_failed(&mut self, failure: SaveFailure) -> Vec<Output> {
         let error = match failure {
             SaveFailure::Fenced => GroupError::NotCoordinator,
             SaveFailure::TooLarge => GroupError::UnknownServerError,
             SaveFailure::Unknown => GroupError::CoordinatorNotAvailable,
         };
-        self.is_dead |= matches!(self.protocol, Protocol::Consumer(_));
+        self.is_dead |= !matches!(self.protocol, Protocol::Classic(_));
         self.outbox.failed(error)
     }
 
@@ -255,6 +306,7 @@ impl Machine {
         match &self.protocol {
             Protocol::Classic(classic) => classic.group.next_deadline(),
             Protocol::Consumer(consumer) => consumer.next_deadline(),
+            Protocol::Share(share) => share.next_deadline(),
         }
     }
 
@@ -263,6 +315,7 @@ impl Machine {
             _ if self.is_dead => GroupState::Dead,
             Protocol::Classic(classic) => classic.group.state(),
             Protocol::Consumer(consumer) => consumer.state(),
+            Protocol::Share(share) => share.state(),
         }
     }
 
@@ -270,6 +323,7 @@ impl Machine {
         match &self.protocol {
             Protocol::Classic(classic) => classic.group.protocol_type(),
             Protocol::Consumer(consumer) => Some(consumer.protocol_type()),
+            Protocol::Share(_) => Some(share::PROTOCOL_TYPE),
         }
     }
 
@@ -279,7 +333,7 @@ impl Machine {
             Protocol::Classic(classic) => {
                 classic.group.generation() > 0 || classic.group.members_len() > 0
             }
-            Protocol::Consumer(_) => true,
+            Protocol::Consumer(_) | Protocol::Share(_) => true,
         }
     }
 
@@ -288,6 +342,7 @@ impl Machine {
         let is_empty = match &self.protocol {
             Protocol::Classic(classic) => classic.group.is_idle(),
             Protocol::Consumer(consumer) => !consumer.has_members(),
+            Protocol::Share(share) => !share.has_members(),
         };
         is_empty && self.outbox.is_clear()
     }
@@ -297,6 +352,7 @@ impl Machine {
         match &self.protocol {
             Protocol::Classic(classic) => classic.group.members_bytes(),
             Protocol::Consumer(consumer) => consumer.members_bytes(),
+            Protocol::Share(share) => share.members_bytes(),
         }
     }
 
@@ -309,13 +365,15 @@ impl Machine {
         match &mut self.protocol {
             Protocol::Classic(classic) => classic.group.check_commit(now, who),
             Protocol::Consumer(consumer) => consumer.check_commit(who),
+            // It commits no offsets.
+            Protocol::Share(_) => Err(GroupError::GroupIdNotFound),
         }
     }
 
     /// Whether committed offsets may be fetched by a member of this id and epoch.
     pub(super) fn check_fetch(&self, member: Option<&str>, epoch: i32) -> Result<(), GroupError> {
         match &self.protocol {
-            Protocol::Classic(_) => Ok(()),
+            Protocol::Classic(_) | Protocol::Share(_) => Ok(()),
             Protocol::Consumer(consumer) => consumer.check_fetch(member, epoch),
         }
     }
@@ -326,6 +384,7 @@ impl Machine {
             _ if self.is_dead => Err(GroupError::GroupIdNotFound),
             Protocol::Classic(classic) => classic.group.check_offset_delete(),
             Protocol::Consumer(_) => Ok(()),
+            Protocol::Share(_) => Err(GroupError::GroupIdNotFound),
         }
     }
 
@@ -334,6 +393,7 @@ impl Machine {
         match &self.protocol {
             Protocol::Classic(classic) => classic.group.is_subscribed_to(topic),
             Protocol::Consumer(consumer) => consumer.is_subscribed_to(topic),
+            Protocol::Share(share) => share.is_subscribed_to(topic),
         }
     }
 
@@ -345,7 +405,8 @@ impl Machine {
             Protocol::Consumer(consumer) if consumer.has_members() => {
                 Err(GroupError::NonEmptyGroup)
             }
-            Protocol::Consumer(_) => Ok(()),
+            Protocol::Share(share) if share.has_members() => Err(GroupError::NonEmptyGroup),
+            Protocol::Consumer(_) | Protocol::Share(_) => Ok(()),
         }
     }
 
@@ -353,7 +414,7 @@ impl Machine {
     pub(super) fn describe(&self) -> Result<GroupView, GroupError> {
         match &self.protocol {
             Protocol::Classic(classic) => Ok(classic.group.describe()),
-            Protocol::Consumer(_) => Err(GroupError::GroupIdNotFound),
+            Protocol::Consumer(_) | Protocol::Share(_) => Err(GroupError::GroupIdNotFound),
         }
     }
 
@@ -363,17 +424,40 @@ impl Machine {
         topics: &Arc<Topics>,
     ) -> Result<ConsumerGroupView, GroupError> {
         match &mut self.protocol {
-            Protocol::Classic(_) => Err(GroupError::GroupIdNotFound),
             Protocol::Consumer(consumer) => {
                 consumer.set_topics(topics.clone());
                 Ok(consumer.describe())
             }
+            Protocol::Classic(_) | Protocol::Share(_) => Err(GroupError::GroupIdNotFound),
+        }
+    }
+
+    /// The group as ShareGroupDescribe shows it, which knows share groups only.
+    pub(super) fn describe_share(
+        &mut self,
+        topics: &Arc<Topics>,
+    ) -> Result<ShareGroupView, GroupError> {
+        match &mut self.protocol {
+            Protocol::Share(share) => {
+                share.set_topics(topics.clone());
+                Ok(share.describe())
+            }
+            Protocol::Classic(_) | Protocol::Consumer(_) => Err(GroupError::GroupIdNotFound),
+        }
+    }
+
+    /// Whether the start offsets of share-partitions may be set from outside.
+    pub(super) fn check_share_reset(&self) -> Result<(), GroupError> {
+        match &self.protocol {
+            Protocol::Share(share) if share.has_members() => Err(GroupError::NonEmptyGroup),
+            Protocol::Share(_) if !self.is_dead => Ok(()),
+            _ => Err(GroupError::GroupIdNotFound),
         }
     }
 }
 
 fn refused(ticket: Ticket, refusal: Refusal) -> Output {
-    Output::Respond(ticket, Answer::ConsumerHeartbeat(Err(refusal)))
+    Output::Respond(ticket, Answer::MemberHeartbeat(Err(refusal)))
 }
 
 impl Classic {
@@ -423,65 +507,6 @@ impl Classic {
                 Output::Save(id, self.ledger.change(records::of_classic(group)))
             }
             Effect::Note(note) => Output::Note(note),
-        }
-    }
-}
-
-/// What ListGroups shows of a group; it would be restored so.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Summary {
-    pub group_type: GroupType,
-    pub state: GroupState,
-    pub protocol_type: Option<String>,
-    /// It has or had members.
-    pub has_lived: bool,
-}
-
-impl Default for Summary {
-    /// Of a group that is not restored yet.
-    fn default() -> Self {
-        Self {
-            group_type: GroupType::Classic,
-            state: GroupState::Empty,
-            protocol_type: None,
-            has_lived: false,
-        }
-    }
-}
-
-impl Summary {
-    /// Of a group that was saved so and that no task serves.
-    pub(super) fn of_saved(saved: &Records) -> Self {
-        let state = |has_members| match has_members {
-            true => GroupState::Stable,
-            false => GroupState::Empty,
-        };
-        if consumer::is_consumer(saved) {
-            return Self {
-                group_type: GroupType::Consumer,
-                state: state(consumer::has_members(saved)),
-                protocol_type: Some("consumer".to_owned()),
-                has_lived: true,
-            };
-        }
-        let Some(classic) = records::classic_summary(saved) else {
-            return Self::default();
-        };
-        Self {
-            state: state(classic.has_members),
-            protocol_type: classic.protocol_type,
-            has_lived: true,
-            ..Self::default()
-        }
-    }
-
-    /// Of a group that is served.
-    pub(super) fn update(&mut self, machine: &Machine) {
-        self.group_type = machine.group_type();
-        self.state = machine.state();
-        self.has_lived = machine.has_lived();
-        if self.protocol_type.as_deref() != machine.protocol_type() {
-            self.protocol_type = machine.protocol_type().map(str::to_owned);
         }
     }
 }

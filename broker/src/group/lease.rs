@@ -45,15 +45,17 @@ pub(super) async fn acquire(
     })
 }
 
-/// Forgets a group without members if it has committed nothing. Fails if the lease is lost.
+/// Forgets a group without members if it has committed nothing and is at no place in any partition. Fails if the lease is lost.
 pub(super) async fn forget_if_hollow(
     session: &Session,
     group: &str,
     epoch: u64,
 ) -> Result<(), GroupError> {
     let is_hollow = || {
-        let offsets = |g: &control_plane::state::Group| g.offsets.is_empty();
-        session.replica().read(|s| s.group(group).map(offsets))
+        session.replica().read(|s| {
+            let offsets = s.group(group)?.offsets.is_empty();
+            Some(offsets && s.shares_of(group).next().is_none())
+        })
     };
     if is_hollow() != Some(true) {
         return Ok(());

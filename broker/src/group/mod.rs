@@ -28,6 +28,8 @@ mod records;
 mod registry;
 pub(crate) mod retention;
 mod save;
+pub mod share;
+mod summary;
 mod timers;
 mod topics;
 

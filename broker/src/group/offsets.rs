@@ -2,8 +2,8 @@
 
 use control_plane::replica::Session;
 use control_plane::state::{
-    CommitOffsets, CommitTransactionOffsets, DeleteOffsets, GroupRejection, OffsetToCommit, Submit,
-    TransactionRejection,
+    CommitOffsets, CommitTransactionOffsets, DeleteOffsets, GroupRejection, OffsetToCommit,
+    ResetShare, ShareRejection, Submit, TransactionRejection,
 };
 use futures::FutureExt;
 use object_format::TopicPartition;
@@ -80,6 +80,26 @@ pub(super) async fn delete(
     Ok(writes)
 }
 
+/// Puts new start offsets of share-partitions into the order of the metadata log; one without is forgotten.
+pub(super) async fn reset_shares(
+    session: &Session,
+    group: &str,
+    group_epoch: u64,
+    changes: Vec<(TopicPartition, Option<i64>)>,
+) -> Result<Vec<Write>, GroupError> {
+    let mut writes = Vec::new();
+    for (partition, start) in changes {
+        let command = ResetShare {
+            group: group.to_owned(),
+            group_epoch,
+            partition,
+            start,
+        };
+        writes.push(write(session, command).await?);
+    }
+    Ok(writes)
+}
+
 /// Fixes the place of a change of a group in the order; what it gives waits for the outcome.
 pub(super) async fn write<C, R>(session: &Session, command: C) -> Result<Write, GroupError>
 where
@@ -99,6 +119,18 @@ impl From<GroupRejection> for GroupError {
         match rejection {
             GroupRejection::NotCoordinator => Self::NotCoordinator,
             GroupRejection::PartMissing => Self::CoordinatorNotAvailable,
+        }
+    }
+}
+
+impl From<ShareRejection> for GroupError {
+    fn from(rejection: ShareRejection) -> Self {
+        match rejection {
+            ShareRejection::NotCoordinator | ShareRejection::NotLeader => Self::NotCoordinator,
+            // Its topic was deleted meanwhile; asked again, the client is told so.
+            ShareRejection::UnknownPartition => Self::CoordinatorNotAvailable,
+            ShareRejection::UnknownGroup => Self::GroupIdNotFound,
+            ShareRejection::BadRuns => Self::InvalidRequest,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::consumer::ConsumerLimits;
 use super::machine::Limits;
 use super::retention::RetentionOptions;
-use crate::config::group::GroupDefaults;
+use super::share::ShareLimits;
+use crate::config::group::{GroupConfig, GroupDefaults};
 
 /// Bounds of the groups that an agent coordinates.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct GroupOptions {
     pub retention: RetentionOptions,
     /// Bounds of each consumer group.
     pub consumer: ConsumerLimits,
+    /// Bounds of each share group.
+    pub share: ShareLimits,
     /// Longest metadata beside a committed offset (`offset.metadata.max.bytes`).
     pub offset_metadata_bytes_max: usize,
     /// Groups in memory at once; requests for more are told to try again.
@@ -38,6 +41,14 @@ pub struct GroupOptions {
     pub save_timeout: Duration,
 }
 
+impl GroupOptions {
+    /// Takes what a group may set for itself.
+    pub(super) fn configure(&mut self, config: &GroupConfig) {
+        self.consumer.configure(config);
+        self.share.configure(config);
+    }
+}
+
 impl Default for GroupOptions {
     fn default() -> Self {
         Self {
@@ -45,6 +56,7 @@ impl Default for GroupOptions {
             defaults: GroupDefaults::default(),
             retention: RetentionOptions::default(),
             consumer: ConsumerLimits::default(),
+            share: ShareLimits::default(),
             offset_metadata_bytes_max: 4096,
             groups_max: 100_000,
             members_bytes_max: 512 << 20,

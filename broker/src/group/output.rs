@@ -22,7 +22,8 @@ pub(super) enum Answer {
     Sync(Result<Synced, GroupError>),
     Heartbeat(Result<(), GroupError>),
     Leave(Result<Vec<LeftMember>, GroupError>),
-    ConsumerHeartbeat(Result<HeartbeatAnswer, Refusal>),
+    /// Of the consumer and of the share protocol.
+    MemberHeartbeat(Result<HeartbeatAnswer, Refusal>),
 }
 
 impl Answer {
@@ -39,7 +40,7 @@ impl Answer {
             Answer::Sync(_) => Answer::Sync(Err(error)),
             Answer::Heartbeat(_) => Answer::Heartbeat(Err(error)),
             Answer::Leave(_) => Answer::Leave(Err(error)),
-            Answer::ConsumerHeartbeat(_) => Answer::ConsumerHeartbeat(Err(error.into())),
+            Answer::MemberHeartbeat(_) => Answer::MemberHeartbeat(Err(error.into())),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::ask::{Ask, Committer, Reply};
 use super::consumer::{ConsumerGroupView, ConsumerHeartbeat, HeartbeatAnswer, Refusal};
 use super::coordinator;
 use super::held::Held;
-use super::kind::{GroupType, Summary};
+use super::kind::GroupType;
 use super::machine::{
     GroupError, GroupState, GroupView, HeartbeatRequest, JoinRefused, JoinRequest, Joined,
     LeaveRequest, LeftMember, SyncRequest, Synced,
@@ -27,6 +27,8 @@ use super::metrics;
 use super::offsets;
 use super::options::GroupOptions;
 use super::placement::coordinator_node;
+use super::share::{self, ShareGroupView, ShareHeartbeat};
+use super::summary::Summary;
 use super::topics::{Topics, TopicsCache};
 use crate::config::group::GroupConfig;
 use crate::topology;
@@ -202,6 +204,53 @@ impl Groups {
         }
         let ask = |reply| Ask::ConsumerHeartbeat(request, reply);
         self.ask(group, ask).await?
+    }
+
+    /// A heartbeat of a member of the share protocol (KIP-932). `request` was
+    /// [checked](ShareHeartbeat::check).
+    pub(crate) async fn share_heartbeat(
+        &self,
+        group: &str,
+        request: ShareHeartbeat,
+    ) -> Result<HeartbeatAnswer, Refusal> {
+        let mut waiting = Held::new(&self.0.members_bytes);
+        if request.epoch == 0 {
+            waiting.set(request.says_bytes());
+            if self.0.members_bytes.load(Ordering::Relaxed) > self.0.options.members_bytes_max {
+                return Err(GroupError::CoordinatorLoadInProgress.into());
+            }
+        } else {
+            self.must_exist(group, GroupError::GroupIdNotFound).await?;
+        }
+        let ask = |reply| Ask::ShareHeartbeat(request, reply);
+        self.ask(group, ask).await?
+    }
+
+    /// Describes a share group.
+    pub(crate) async fn describe_share(&self, group: &str) -> Result<ShareGroupView, GroupError> {
+        if !self.is_known(group) {
+            return Err(GroupError::GroupIdNotFound);
+        }
+        self.ask(group, Ask::DescribeShare).await?
+    }
+
+    /// Whether there is a share group of this id, as far as this replica knows.
+    pub(crate) fn is_share(&self, group: &str) -> bool {
+        let is_share = |s: &State| s.group(group).is_some_and(|g| share::is_share(&g.saved));
+        self.0.session.replica().read(is_share)
+    }
+
+    /// Sets the start offsets of share-partitions of a group without members anew, or forgets those
+    /// that get none.
+    pub(crate) async fn reset_shares(
+        &self,
+        group: &str,
+        changes: Vec<(TopicPartition, Option<i64>)>,
+    ) -> Result<(), GroupError> {
+        self.must_exist(group, GroupError::GroupIdNotFound).await?;
+        let ask = |reply| Ask::ResetShares(changes, reply);
+        let reset = async { offsets::settled(self.ask(group, ask).await??).await };
+        self.in_time(reset).await
     }
 
     /// Describes a consumer group.

@@ -81,7 +81,9 @@ fn due(state: &State, node_id: i32, retention_ms: i64) -> Vec<String> {
         |id: &str| coordinator_node(state, &nodes, id).is_some_and(|node| node.id == node_id);
     let due = state.groups().filter(|(id, group)| {
         let mut expired = group.expired_offsets(retention_ms, now_ms);
-        (group.is_hollow() || expired.next().is_some()) && is_here(id)
+        // Where a share group is does not expire, as in Kafka.
+        let is_hollow = group.is_hollow() && state.shares_of(id).next().is_none();
+        (is_hollow || expired.next().is_some()) && is_here(id)
     });
     due.map(|(id, _)| id.to_owned()).collect()
 }

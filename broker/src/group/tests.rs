@@ -4,6 +4,7 @@ mod bounds;
 mod consumer;
 mod life;
 mod retention;
+mod share;
 mod takeover;
 
 use std::collections::BTreeMap;

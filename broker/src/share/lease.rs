@@ -136,7 +136,10 @@ pub(super) fn error_of(error: SubmitError) -> ShareError {
 
 pub(super) fn refused(rejection: ShareRejection) -> ShareError {
     match rejection {
-        ShareRejection::UnknownPartition => ShareError::UnknownPartition,
+        // As in Kafka before the group's coordinator has made the share-partition known.
+        ShareRejection::UnknownPartition | ShareRejection::UnknownGroup => {
+            ShareError::UnknownPartition
+        }
         ShareRejection::NotLeader | ShareRejection::NotCoordinator | ShareRejection::BadRuns => {
             ShareError::NotLeader
         }

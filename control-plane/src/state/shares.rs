@@ -70,18 +70,21 @@ pub enum ShareRejection {
     /// There is no such partition.
     #[error("there is no such partition")]
     UnknownPartition,
+    /// There is no such group.
+    #[error("there is no such group")]
+    UnknownGroup,
     /// Somebody else leads it, or did since.
     #[error("this agent does not lead the share-partition any more")]
     NotLeader,
     /// The change comes from somebody who does not coordinate the group.
     #[error("this agent does not coordinate the group any more")]
     NotCoordinator,
-    /// A run is empty, or there would be more than [`SHARE_RUNS_MAX`].
+    /// A run is empty, an offset negative, or there would be more runs than [`SHARE_RUNS_MAX`].
     #[error("a share-partition cannot be saved so")]
     BadRuns,
 }
 
-/// Asks to lead a share-partition. Granted if nobody alive does.
+/// Asks to lead a share-partition of a group that exists. Granted if nobody alive does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AcquireShare {
     /// Group id.
@@ -99,6 +102,9 @@ impl AcquireShare {
     ) -> Result<ShareLease, ShareRejection> {
         if !state.partitions.contains_key(&self.partition) {
             return Err(ShareRejection::UnknownPartition);
+        }
+        if !state.groups.contains_key(&self.group) {
+            return Err(ShareRejection::UnknownGroup);
         }
         let of_group = state.shares.entry(self.group).or_default();
         let share = of_group.entry(self.partition).or_default();
@@ -206,6 +212,9 @@ impl ResetShare {
         }
         if !state.partitions.contains_key(&self.partition) {
             return Err(ShareRejection::UnknownPartition);
+        }
+        if self.start.is_some_and(|start| start < 0) {
+            return Err(ShareRejection::BadRuns);
         }
         let of_group = state.shares.entry(self.group.clone()).or_default();
         match self.start {

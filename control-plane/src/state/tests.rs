@@ -502,6 +502,64 @@ fn a_metadata_version_that_somebody_does_not_know_is_not_raised() {
     ));
 }
 
+/// What may be said of a share group, most of it at the wrong time or senseless.
+fn share_commands() -> impl Strategy<Value = Vec<Command>> {
+    let group = || "g".to_owned();
+    let offset = || prop_oneof![4 => 0i64..20, 1 => Just(i64::MAX), 1 => any::<i64>()];
+    let run = (offset(), offset(), 0u16..3).prop_map(|(first, last, deliveries)| ShareRun {
+        first,
+        last,
+        state: ShareState::Available,
+        deliveries,
+    });
+    let (partition, epoch) = (tp(0), 1u64..3);
+    let command = prop_oneof![
+        Just(AcquireGroup { group: group() }.into()),
+        Just(
+            AcquireShare {
+                group: group(),
+                partition
+            }
+            .into()
+        ),
+        (epoch.clone(), offset(), prop::collection::vec(run, 0..3)).prop_map(
+            move |(epoch, start, runs)| {
+                SaveShare {
+                    group: group(),
+                    partition,
+                    epoch,
+                    start,
+                    runs,
+                }
+                .into()
+            }
+        ),
+        (epoch.clone(), prop::option::of(offset())).prop_map(move |(group_epoch, start)| {
+            ResetShare {
+                group: group(),
+                group_epoch,
+                partition,
+                start,
+            }
+            .into()
+        }),
+        epoch.prop_map(move |epoch| {
+            ReleaseShare {
+                group: group(),
+                partition,
+                epoch,
+            }
+            .into()
+        }),
+    ];
+    let first = topic("t", 2);
+    prop::collection::vec(command, 1..5).prop_map(move |commands: Vec<Command>| {
+        let mut all = vec![first.clone().into()];
+        all.extend(commands);
+        all
+    })
+}
+
 /// Histories of entries, some of them nonsense.
 fn history() -> impl Strategy<Value = Vec<Bytes>> {
     let producer = prop::option::of((1000i64..1003, 0i16..2, 0i32..20));
@@ -525,6 +583,9 @@ fn history() -> impl Strategy<Value = Vec<Bytes>> {
                 DeleteRecords { partition: tp(0), before_offset }.into(),
             ];
             Entry { writer: AgentEpoch(writer), sequence, time_ms: -1, commands }.encode(1)
+        }),
+        2 => (1u64..4, 0u64..12, share_commands()).prop_map(|(writer, sequence, commands)| {
+            Entry { writer: AgentEpoch(writer), sequence, time_ms: 7, commands }.encode(1)
         }),
         1 => prop::collection::vec(any::<u8>(), 0..40).prop_map(|mut bytes| {
             if let Some(first) = bytes.first_mut() { *first = 1; }

@@ -98,7 +98,7 @@ impl ConsumerGroup {
                 LEAVE_EPOCH | STATIC_LEAVE_EPOCH => self.leave(&request),
                 _ => self.beat(request),
             });
-        self.respond(ticket, Answer::ConsumerHeartbeat(answer));
+        self.respond(ticket, Answer::MemberHeartbeat(answer));
         std::mem::take(&mut self.outputs)
     }
 

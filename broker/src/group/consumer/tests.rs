@@ -101,7 +101,7 @@ impl Driver {
             .group
             .heartbeat(self.now, Ticket(self.tickets), request);
         match self.take(outputs) {
-            Some(Answer::ConsumerHeartbeat(answer)) => answer.map_err(|refusal| refusal.error),
+            Some(Answer::MemberHeartbeat(answer)) => answer.map_err(|refusal| refusal.error),
             other => panic!("{other:?}"),
         }
     }

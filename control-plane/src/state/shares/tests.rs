@@ -14,7 +14,7 @@ fn tp(partition: u32) -> TopicPartition {
     }
 }
 
-/// A state with a topic of two partitions and two agents.
+/// A state with a topic of two partitions and two agents, the second of which coordinates group `g`.
 fn cluster() -> (State, AgentEpoch, AgentEpoch) {
     let mut state = State::new();
     let agents = [1, 2].map(|i: u128| {
@@ -38,6 +38,8 @@ fn cluster() -> (State, AgentEpoch, AgentEpoch) {
     };
     let by = context(agents[0]);
     create.apply(&mut state, by, &mut vec![]).unwrap();
+    let group = AcquireGroup { group: "g".into() };
+    group.apply(&mut state, context(agents[1]), &mut vec![]);
     (state, agents[0], agents[1])
 }
 
@@ -207,6 +209,7 @@ fn who_coordinates_the_group_sets_the_start_offset_and_the_leader_is_fenced() {
         (outcome, state.share("g", tp(0)).cloned())
     };
     assert_eq!(reset(a, Some(0)).0, Err(ShareRejection::NotCoordinator));
+    assert_eq!(reset(b, Some(-1)).0, Err(ShareRejection::BadRuns));
     let (outcome, share) = reset(b, Some(3));
     assert_eq!(outcome, Ok(()));
     let share = share.unwrap();
@@ -221,18 +224,22 @@ fn who_coordinates_the_group_sets_the_start_offset_and_the_leader_is_fenced() {
 
 #[test]
 fn share_partitions_go_with_their_group_and_their_topic() {
-    let (mut state, a, _) = cluster();
+    let (mut state, a, b) = cluster();
     acquire(&mut state, a).unwrap();
-    let acquire_group = AcquireGroup { group: "g".into() };
-    let epoch = acquire_group
-        .apply(&mut state, context(a), &mut vec![])
-        .epoch;
+    let coordinate = |state: &mut State| {
+        let acquire = AcquireGroup { group: "g".into() };
+        acquire.apply(state, context(b), &mut vec![]).epoch
+    };
     let delete = DeleteGroup {
         group: "g".into(),
-        epoch,
+        epoch: coordinate(&mut state),
     };
-    delete.apply(&mut state, context(a), &mut vec![]).unwrap();
+    delete.apply(&mut state, context(b), &mut vec![]).unwrap();
     assert_eq!(state.shares_of("g").count(), 0);
+    // Nor do they come again before the group does.
+    assert_eq!(acquire(&mut state, a), Err(ShareRejection::UnknownGroup));
+    assert_eq!(state.shares_of("g").count(), 0);
+    coordinate(&mut state);
     acquire(&mut state, a).unwrap();
     assert_eq!(state.shares_of("g").count(), 1);
     let delete = DeleteTopic { id: TOPIC };
