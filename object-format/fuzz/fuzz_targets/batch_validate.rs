@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use object_format::batch::{self, BatchHeader, Codec};
+use object_format::batch::{self, BatchHeader, Codec, RecordStream};
 
 /// Where magic and CRC are, and from where on the CRC counts.
 const MAGIC_AT: usize = 16;
@@ -41,6 +41,7 @@ fn check(bytes: Bytes) {
             .flatten()
             .for_each(|record| record.headers.for_each(drop));
     }
+    let _ = stream(&bytes);
     let Ok(header) = batch::validate(&bytes) else {
         return;
     };
@@ -56,4 +57,16 @@ fn check(bytes: Bytes) {
             assert_eq!(record.headers.count(), said);
         }
     }
+}
+
+/// Reads the records in whatever codec, and none of them whole.
+fn stream(bytes: &Bytes) -> Option<()> {
+    let header = BatchHeader::parse(bytes).ok()?;
+    let mut records = RecordStream::open(bytes, &header).ok()?;
+    let mut key = vec![];
+    while let Some(mut record) = records.next_record().ok()? {
+        record.key(&mut key).ok()?;
+        record.pass_value_and_headers().ok()?;
+    }
+    records.end().ok()
 }

@@ -2,9 +2,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::stamp::seal;
 use super::{
-    BatchHeader, CONTROL, CRC_AT, CRC_FROM, Codec, HEADER_LEN, LENGTH_OVERHEAD, MAGIC,
-    NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, TRANSACTIONAL,
+    BatchHeader, CONTROL, Codec, HEADER_LEN, LENGTH_OVERHEAD, MAGIC, NO_PRODUCER_EPOCH,
+    NO_PRODUCER_ID, NO_SEQUENCE, TRANSACTIONAL,
 };
 
 /// A record header: name and value.
@@ -166,16 +167,15 @@ impl BatchBuilder {
             record_count: self.count,
         };
         let mut out = BytesMut::with_capacity(HEADER_LEN + section.len());
-        out.put_slice(&header.to_bytes());
+        out.put_bytes(0, HEADER_LEN);
         out.put_slice(&section);
-        let crc = crc32c::crc32c(&out[CRC_FROM..]);
-        out[CRC_AT..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
+        seal(&header, &mut out);
         out.freeze()
     }
 }
 
 /// A zigzag varint. One of 32 bits has the same bytes as the same number of 64 bits.
-fn put_varint(out: &mut BytesMut, value: i64) {
+pub(super) fn put_varint(out: &mut BytesMut, value: i64) {
     let mut raw = ((value << 1) ^ (value >> 63)) as u64;
     while raw >= 0x80 {
         out.put_u8(raw as u8 | 0x80);

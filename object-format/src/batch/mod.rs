@@ -11,21 +11,30 @@
 //! else in common with this one.
 
 mod build;
+mod compression;
 mod control;
 mod error;
 mod record;
+mod rewrite;
+mod snappy;
 mod split;
 mod stamp;
+mod stream;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;
 mod validate;
 
 pub use build::BatchBuilder;
+pub use compression::{Compressor, EXPANDED_MAX, compressed, decompressed};
 pub use control::{COORDINATOR_EPOCH, control_batch};
 pub use error::{BatchError, RecordFault};
 pub use record::{Headers, RecordView, Records, records, records_in};
+pub use rewrite::{BatchRewriter, emptied};
 pub use split::{Split, split};
 pub use stamp::{STAMP_LEN, stamp, with_log_append_time};
+pub use stream::{RecordStream, StreamedRecord};
 pub use validate::{validate, verify_crc};
 
 /// Length in bytes of the header of a record batch, and so of the smallest one.
@@ -68,6 +77,9 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
     /// The codec with this number in a batch's attributes, if there is one.
     pub fn from_id(id: u8) -> Option<Self> {
         Some(match id {
@@ -236,6 +248,12 @@ impl BatchHeader {
     /// Whether the base timestamp is when compaction may drop the batch's tombstones (KIP-534).
     pub fn has_delete_horizon(&self) -> bool {
         self.attributes & DELETE_HORIZON != 0
+    }
+
+    /// When compaction may drop the batch's tombstones or marker, in ms since 1970, if a first
+    /// cleaning has set that (KIP-534).
+    pub fn delete_horizon(&self) -> Option<i64> {
+        self.has_delete_horizon().then_some(self.base_timestamp)
     }
 
     /// Whether an idempotent producer wrote the batch.

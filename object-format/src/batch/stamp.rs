@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{BatchError, BatchHeader, CRC_AT, CRC_FROM, LOG_APPEND_TIME};
+use super::{BatchError, BatchHeader, CRC_AT, CRC_FROM, HEADER_LEN, LOG_APPEND_TIME};
 
 /// How many bytes at the start of a batch the broker stamps when it is read.
 pub const STAMP_LEN: usize = 16;
@@ -28,8 +28,13 @@ pub fn with_log_append_time(batch: &[u8], now_ms: i64) -> Result<Bytes, BatchErr
     header.attributes |= LOG_APPEND_TIME;
     header.max_timestamp = now_ms;
     let mut out = BytesMut::from(batch);
-    out[..super::HEADER_LEN].copy_from_slice(&header.to_bytes());
+    seal(&header, &mut out);
+    Ok(out.freeze())
+}
+
+/// Writes `header` over the first bytes of the batch in `out`, with the CRC that it then has.
+pub(super) fn seal(header: &BatchHeader, out: &mut [u8]) {
+    out[..HEADER_LEN].copy_from_slice(&header.to_bytes());
     let crc = crc32c::crc32c(&out[CRC_FROM..]);
     out[CRC_AT..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
-    Ok(out.freeze())
 }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use control_plane::log::memory::{Faults, MemoryLog};
 use control_plane::state::{DeleteRecords, TransactionEnd};
 use object_format::TopicId;
-use object_format::batch::{BatchBuilder, Codec, with_log_append_time};
+use object_format::batch::{BatchBuilder, Codec, compressed, with_log_append_time};
 use proptest::prelude::*;
 use runtime::Rng;
 
@@ -91,9 +91,7 @@ async fn compressed_batches_are_looked_into() {
     let (agent, topic) = agent(1).await;
     let mut builder = BatchBuilder::new();
     (0..100).for_each(|n| builder.push(1_000 + n, None, Some(&[7; 100]), &[]));
-    let batch = builder.build_with(Codec::Zstd, |plain| {
-        zstd::encode_all(plain, 1).unwrap().into()
-    });
+    let batch = builder.build_with(Codec::Zstd, |plain| compressed(plain, Codec::Zstd).unwrap());
     write(&agent, topic, batch).await;
     assert_eq!(ask(&agent, topic, 1_042).await, (42, 1_042));
     assert_eq!(ask(&agent, topic, MAX_TIMESTAMP).await, (99, 1_099));

@@ -1,9 +1,10 @@
-//! The codecs of record batches; the bytes come from the kafka-protocol crate.
+//! The codecs of record batches, as the tools name them.
 
+use std::io::Read;
 use std::str::FromStr;
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::compression::{Compressor, Decompressor, Gzip, Lz4, Snappy, Zstd};
+use object_format::batch::{Codec, compressed, decompressed};
 
 /// A codec, as in the low three bits of a batch's attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,32 +51,31 @@ impl Compression {
 
     /// Appends `records` to `to`, compressed.
     pub(super) fn compress(self, records: &[u8], to: &mut BytesMut) -> Result<(), String> {
-        let put = |buffer: &mut BytesMut| {
-            buffer.extend_from_slice(records);
-            Ok(())
-        };
-        let done = match self {
-            Self::None => put(to),
-            Self::Gzip => Gzip::compress(to, put),
-            Self::Snappy => Snappy::compress(to, put),
-            Self::Lz4 => Lz4::compress(to, put),
-            Self::Zstd => Zstd::compress(to, put),
-        };
-        done.map_err(|error| error.to_string())
+        let section = compressed(records, self.codec()).map_err(|error| error.to_string())?;
+        to.extend_from_slice(&section);
+        Ok(())
     }
 
     /// The records of a batch's body.
     pub(super) fn decompress(self, body: Bytes) -> Result<Bytes, String> {
-        let mut body = body;
-        let take = |buffer: &mut Bytes| Ok(std::mem::take(buffer));
-        let done = match self {
-            Self::None => return Ok(body),
-            Self::Gzip => Gzip::decompress(&mut body, take),
-            Self::Snappy => Snappy::decompress(&mut body, take),
-            Self::Lz4 => Lz4::decompress(&mut body, take),
-            Self::Zstd => Zstd::decompress(&mut body, take),
-        };
-        done.map_err(|error| error.to_string())
+        if self == Self::None {
+            return Ok(body);
+        }
+        let mut records = vec![];
+        decompressed(body, self.codec())
+            .and_then(|mut from| from.read_to_end(&mut records))
+            .map_err(|error| error.to_string())?;
+        Ok(records.into())
+    }
+
+    fn codec(self) -> Codec {
+        match self {
+            Self::None => Codec::None,
+            Self::Gzip => Codec::Gzip,
+            Self::Snappy => Codec::Snappy,
+            Self::Lz4 => Codec::Lz4,
+            Self::Zstd => Codec::Zstd,
+        }
     }
 }
 
