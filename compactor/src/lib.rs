@@ -2,6 +2,7 @@
 //!
 //! There is one duty so far: collecting garbage. Rewriting objects, retention and scrubbing follow.
 
+pub mod clean;
 mod garbage;
 pub mod metric_definitions;
 
