@@ -214,7 +214,8 @@ impl ConsumerGroup {
             });
         }
         if left.iter().any(|l| l.error.is_none()) {
-            self.after_removal("members of the classic protocol have left".to_owned());
+            self.after_removal("members have left".to_owned());
+            self.is_outgrown = self.is_to_downgrade();
         }
         self.respond(ticket, Answer::Leave(Ok(left)));
     }
@@ -226,7 +227,7 @@ impl ConsumerGroup {
             Some(instance_id) => self.roster.of_instance(instance_id),
             None => Some(self.member(&leaving.member_id, instance_id)?),
         };
-        let member = member.filter(|m| m.classic.is_some());
+        // Of either protocol: one of the consumer protocol says itself by a heartbeat that it leaves, so this is by hand.
         let id = member.ok_or(GroupError::UnknownMemberId)?.id.clone();
         self.remove(&id, RemovalCause::Left);
         Ok(())

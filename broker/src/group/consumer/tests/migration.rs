@@ -236,6 +236,22 @@ fn the_last_member_of_the_consumer_protocol_leaves_a_classic_group() {
 }
 
 #[test]
+fn removing_the_last_member_of_the_consumer_protocol_leaves_a_classic_group_too() {
+    let mut driver = upgraded(ConsumerLimits::default()).unwrap();
+    driver.join("c");
+    let member = LeavingMember {
+        member_id: "c".into(),
+        instance_id: None,
+        reason: None,
+    };
+    let leave = LeaveRequest {
+        members: vec![member],
+    };
+    driver.step(|ticket| Event::Leave(ticket, leave));
+    assert!(driver.group.is_outgrown());
+}
+
+#[test]
 fn the_policy_decides_which_way_groups_may_go() {
     let with = |migration| ConsumerLimits {
         migration,

@@ -1,6 +1,7 @@
 //! Static members: they leave for a while and come back under another member id.
 
 use super::*;
+use crate::group::machine::{LeaveRequest, LeavingMember};
 
 fn with(instance_id: &'static str) -> impl Fn(&mut ConsumerHeartbeat) {
     move |request| request.instance_id = Some(instance_id.into())
@@ -59,4 +60,35 @@ fn a_static_member_that_stays_away_is_gone_for_good() {
     driver.pass(SESSION / 2 + Duration::from_secs(1));
     driver.settle(&mut [&mut b]);
     assert_eq!(b.owned.len(), 6);
+}
+
+#[test]
+fn whoever_administers_the_group_removes_any_member() {
+    let mut driver = Driver::new();
+    let mut a = driver.join_with("a", with("i"));
+    let mut b = driver.join("b");
+    let mut c = driver.join("c");
+    driver.settle(&mut [&mut a, &mut b, &mut c]);
+    let named = |member_id: &str, instance_id: Option<&str>| LeavingMember {
+        member_id: member_id.into(),
+        instance_id: instance_id.map(str::to_owned),
+        reason: None,
+    };
+    let members = vec![
+        named("", Some("i")),
+        named("b", None),
+        named("nobody", None),
+        named("", Some("nobody")),
+    ];
+    let leave = LeaveRequest { members };
+    let answer = driver.step(|ticket| Event::Leave(ticket, leave));
+    let Some(Answer::Leave(Ok(left))) = answer else {
+        panic!("{answer:?}");
+    };
+    let errors: Vec<_> = left.iter().map(|left| left.error).collect();
+    let unknown = Some(GroupError::UnknownMemberId);
+    assert_eq!(errors, [None, None, unknown, unknown]);
+    assert_eq!(driver.beat(&mut b), Err(GroupError::UnknownMemberId));
+    driver.settle(&mut [&mut c]);
+    assert_eq!(c.owned.len(), 6);
 }
