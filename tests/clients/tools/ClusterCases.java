@@ -1,5 +1,5 @@
 // Tools that look at the cluster as a whole: versions, ids, log dirs, elections, reassignments, features, groups of all
-// types. What a broker does not advertise must be refused by the client, clearly and at once.
+// types, transactions.
 
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -13,30 +13,23 @@ final class ClusterCases {
     private ClusterCases() {}
 
     private static final String TOPIC = Tools.named("cluster");
-    private static String versions = "";
 
     static void all() throws Exception {
         Tools.create(TOPIC, 2, Map.of());
         Tools.produce(TOPIC, 0, 10, System.currentTimeMillis());
-        versions = Tools.tool("BrokerApiVersionsCommand").out();
         Tools.one("api-versions", ClusterCases::apiVersions);
         Tools.one("cluster", ClusterCases::cluster);
         Tools.one("log-dirs", ClusterCases::logDirs);
         Tools.one("leader-election", ClusterCases::leaderElection);
         Tools.one("reassign", ClusterCases::reassign);
         Tools.one("features", ClusterCases::features);
+        Tools.one("features-update", ClusterCases::featuresUpdate);
         Tools.one("groups", ClusterCases::groups);
-        Tools.one("metadata-quorum", ClusterCases::metadataQuorum);
         Tools.one("transactions", ClusterCases::transactions);
     }
 
     private static Node broker() throws Exception {
         return Tools.admin.describeCluster().nodes().get().iterator().next();
-    }
-
-    private static boolean advertised(String api) {
-        Tools.check(versions.contains(api + ": "), versions + " has no " + api);
-        return !versions.contains(api + ": UNSUPPORTED");
     }
 
     private static void apiVersions() throws Exception {
@@ -58,10 +51,6 @@ final class ClusterCases {
     }
 
     private static void logDirs() throws Exception {
-        if (!advertised("DescribeLogDirs(35)")) {
-            Tools.tool("LogDirsCommand", "--describe").fails("The node does not support DESCRIBE_LOG_DIRS");
-            return;
-        }
         Tool.Ran ran = Tools.tool("LogDirsCommand", "--describe", "--topic-list", TOPIC).succeeds()
             .says("\"broker\":" + broker().id()).says("\"error\":null");
         ran.says("\"partition\":\"" + TOPIC + "-0\",\"size\":[1-9]\\d*,\"offsetLag\":0,\"isFuture\":false")
@@ -69,11 +58,6 @@ final class ClusterCases {
     }
 
     private static void leaderElection() {
-        if (!advertised("ElectLeaders(43)")) {
-            Tools.tool("LeaderElectionCommand", "--election-type", "preferred", "--all-topic-partitions")
-                .fails("The node does not support ELECT_LEADERS");
-            return;
-        }
         Tools.tool("LeaderElectionCommand", "--election-type", "preferred", "--all-topic-partitions").succeeds();
         Tools.tool("LeaderElectionCommand", "--election-type", "preferred", "--topic", TOPIC, "--partition", "1").succeeds()
             .says("Valid replica already elected for partitions " + TOPIC + "-1");
@@ -95,10 +79,6 @@ final class ClusterCases {
 
     /** Every partition is asked to stay where it is, and does. */
     private static void reassign() throws Exception {
-        if (!advertised("ListPartitionReassignments(46)")) {
-            Tools.tool("reassign.ReassignPartitionsCommand", "--list").fails("The node does not support LIST_PARTITION_REASSIGNMENTS");
-            return;
-        }
         int id = broker().id();
         Tools.tool("reassign.ReassignPartitionsCommand", "--list").succeeds().says("No partition reassignments found");
         reassign("{\"topics\": [{\"topic\": \"" + TOPIC + "\"}], \"version\": 1}", "--generate", "--topics-to-move-json-file",
@@ -109,11 +89,31 @@ final class ClusterCases {
         Tools.tool("reassign.ReassignPartitionsCommand", "--list").succeeds().says("No partition reassignments found");
     }
 
+    private static Tool.Ran feature(String... arguments) {
+        List<String> all = new ArrayList<>(List.of("--bootstrap-server", Tools.bootstrap));
+        all.addAll(Arrays.asList(arguments));
+        return Tool.run("FeatureCommand", all.toArray(String[]::new));
+    }
+
     private static void features() {
-        Tool.Ran ran = Tool.run("FeatureCommand", "--bootstrap-server", Tools.bootstrap, "describe").succeeds();
-        if (advertised("ConsumerGroupHeartbeat(68)")) {
-            ran.says("^Feature: group.version\\s+SupportedMinVersion: [01]\\s+SupportedMaxVersion: 1\\s+FinalizedVersionLevel: 1");
-        }
+        feature("describe").succeeds()
+            .says("^Feature: group.version\\s+SupportedMinVersion: [01]\\s+SupportedMaxVersion: 1\\s+FinalizedVersionLevel: 1\\s+Epoch: \\d+$")
+            .says("^Feature: transaction.version\\s+SupportedMinVersion: [012]\\s+SupportedMaxVersion: 2\\s+FinalizedVersionLevel: 2\\s");
+    }
+
+    /** To what is in force already; beyond what there is; what does not exist. Nothing is left changed. */
+    private static void featuresUpdate() {
+        feature("upgrade", "--feature", "group.version=1", "--feature", "transaction.version=2").succeeds()
+            .says("^group.version was upgraded to 1.$").says("^transaction.version was upgraded to 2.$");
+        feature("upgrade", "--feature", "transaction.version=2", "--dry-run").succeeds().says("transaction.version can be upgraded to 2");
+        feature("upgrade", "--feature", "transaction.version=3")
+            .fails("Could not upgrade transaction.version to 3. .*Invalid update version 3 for feature transaction.version");
+        feature("upgrade", "--feature", "transaction.version=1").fails("Could not upgrade transaction.version to 1. .*Invalid update version 1");
+        feature("downgrade", "--feature", "transaction.version=3").fails("Could not downgrade transaction.version to 3. ");
+        feature("upgrade", "--feature", "nonsense=1")
+            .fails("Could not upgrade nonsense to 1. .*Local controller \\d+ does not support this feature");
+        feature("disable", "--feature", "nonsense").fails("Could not disable nonsense. .*Invalid update version 0 for feature nonsense");
+        features();
     }
 
     private static void groups() throws Exception {
@@ -122,15 +122,6 @@ final class ClusterCases {
             Tools.tool("GroupsCommand", "--list").succeeds().says("^" + group + "\\s+Classic\\s+consumer\\s*$");
             Tools.tool("GroupsCommand", "--list", "--consumer").succeeds().says("^" + group + "\\s+Classic\\s+consumer\\s*$");
             Tools.tool("GroupsCommand", "--list", "--group-type", "share").succeeds().omits("^" + group + "\\s");
-        }
-    }
-
-    private static void metadataQuorum() {
-        Tool.Ran ran = Tool.run("MetadataQuorumCommand", "--bootstrap-server", Tools.bootstrap, "describe", "--status");
-        if (advertised("DescribeQuorum(55)")) {
-            ran.succeeds().says("^LeaderId:\\s+\\d");
-        } else {
-            ran.fails("UnsupportedVersionException: The node does not support DESCRIBE_QUORUM");
         }
     }
 

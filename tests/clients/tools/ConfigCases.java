@@ -1,4 +1,4 @@
-// kafka-configs: topics, brokers, the brokers' default.
+// kafka-configs: topics, brokers, the brokers' default, groups.
 
 import java.util.List;
 
@@ -6,6 +6,7 @@ final class ConfigCases {
     private ConfigCases() {}
 
     private static final String TOPIC = Tools.named("config");
+    private static final String GROUP = Tools.named("config-group");
 
     static void all() {
         Tools.one("config-topic", ConfigCases::topic);
@@ -13,6 +14,8 @@ final class ConfigCases {
         Tools.one("config-topic-badly", ConfigCases::topicBadly);
         Tools.one("config-broker", ConfigCases::broker);
         Tools.one("config-broker-default", ConfigCases::brokerDefault);
+        Tools.one("config-group", ConfigCases::group);
+        Tools.one("config-group-badly", ConfigCases::groupBadly);
     }
 
     private static Tool.Ran configs(String kind, String... arguments) {
@@ -83,5 +86,41 @@ final class ConfigCases {
         configs("brokers", "--entity-default", "--alter", "--delete-config", "message.max.bytes").succeeds();
         Tools.eventually("it is gone", () -> !configs("brokers", "--entity-default", "--describe").succeeds().out().contains("1048600"));
         configs("brokers", "--entity-default", "--alter", "--add-config", "message.max.bytes=soon").fails("message.max.bytes");
+    }
+
+    private static boolean groupHas(String line) {
+        return configs("groups", "--entity-name", GROUP, "--describe").succeeds().out().lines().anyMatch(one -> one.strip().startsWith(line));
+    }
+
+    /** A group has configs before it has members. */
+    private static void group() throws Exception {
+        configs("groups", "--entity-name", GROUP, "--describe").succeeds()
+            .says("The group '" + GROUP + "' doesn't exist and doesn't have dynamic config");
+        configs("groups", "--entity-name", GROUP, "--alter", "--add-config",
+            "consumer.session.timeout.ms=50000,share.auto.offset.reset=earliest").succeeds().says("Completed updating config for group " + GROUP);
+        Tools.eventually("the group's own", () -> groupHas("consumer.session.timeout.ms=50000 sensitive=false"
+            + " synonyms={DYNAMIC_GROUP_CONFIG:consumer.session.timeout.ms=50000}"));
+        Tools.check(groupHas("share.auto.offset.reset=earliest sensitive=false"), "both are changed");
+        configs("groups", "--entity-name", GROUP, "--describe", "--all").succeeds().says("All configs for group " + GROUP + " are:")
+            .says("^\\s*consumer.session.timeout.ms=50000 sensitive=false")
+            .says("^\\s*consumer.heartbeat.interval.ms=5000 sensitive=false synonyms=\\{DEFAULT_CONFIG:consumer.heartbeat.interval.ms=5000\\}")
+            .says("^\\s*share.record.lock.duration.ms=30000 sensitive=false");
+        configs("groups", "--describe").succeeds().says("Dynamic configs for group " + GROUP + " are:");
+        Tool.run("kafka.admin.ConfigCommand", Tools.with("--group", GROUP, "--describe")).succeeds().says("consumer.session.timeout.ms=50000");
+        configs("groups", "--entity-name", GROUP, "--alter", "--delete-config", "consumer.session.timeout.ms").succeeds();
+        Tools.eventually("the default again", () -> !groupHas("consumer.session.timeout.ms"));
+        Tools.check(groupHas("share.auto.offset.reset=earliest"), "the other stays");
+    }
+
+    private static void groupBadly() {
+        configs("groups", "--entity-name", GROUP, "--alter", "--add-config", "consumer.session.timeout.ms=1")
+            .fails("consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms");
+        configs("groups", "--entity-name", GROUP, "--alter", "--add-config", "consumer.session.timeout.ms=soon")
+            .fails("Invalid value soon for configuration consumer.session.timeout.ms: Not a number of type INT");
+        configs("groups", "--entity-name", GROUP, "--alter", "--add-config", "no.such=1").fails("Unknown group config name: no.such");
+        configs("groups", "--entity-name", GROUP, "--alter", "--delete-config", "consumer.session.timeout.ms")
+            .fails("Invalid config\\(s\\): consumer.session.timeout.ms");
+        configs("groups", "--entity-default", "--alter", "--add-config", "consumer.session.timeout.ms=50000").fails("entity name must be specified");
+        Tools.check(!groupHas("consumer.session.timeout.ms"), "nothing has changed");
     }
 }
