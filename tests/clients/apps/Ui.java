@@ -9,7 +9,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
@@ -36,7 +35,6 @@ import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
-import org.apache.kafka.common.errors.UnsupportedVersionException;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 public final class Ui {
@@ -149,16 +147,11 @@ public final class Ui {
     private static void logDirs() throws Exception {
         List<Integer> brokers = of(admin.describeCluster().nodes()).stream().map(Node::id).toList();
         Map<TopicPartition, Long> sizes = new HashMap<>();
-        try {
-            for (Map<String, LogDirDescription> dirs : of(admin.describeLogDirs(brokers).allDescriptions()).values()) {
-                for (LogDirDescription dir : dirs.values()) {
-                    dir.replicaInfos().forEach((partition, info) ->
-                        Suite.check(sizes.put(partition, info.size()) == null, partition + " is there twice"));
-                }
+        for (Map<String, LogDirDescription> dirs : of(admin.describeLogDirs(brokers).allDescriptions()).values()) {
+            for (LogDirDescription dir : dirs.values()) {
+                dir.replicaInfos().forEach((partition, info) ->
+                    Suite.check(sizes.put(partition, info.size()) == null, partition + " is there twice"));
             }
-        } catch (ExecutionException error) {
-            Suite.check(error.getCause() instanceof UnsupportedVersionException, error.toString());
-            return;
         }
         for (TopicPartition partition : partitions()) {
             Suite.check(sizes.containsKey(partition), partition + " is nowhere");
