@@ -4,60 +4,18 @@ Usage: connect_suite.py cases HOST:PORT. APP_JARS: where the jars are.
 """
 
 import collections
-import json
 import os
 import shutil
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 
 from confluent_kafka.admin import AdminClient, ConfigResource
 
+import connect_worker
 import processes
+from connect_once import ExactlyOnceTest
+from connect_worker import Worker
 from processes import eventually
-
-STRINGS = "org.apache.kafka.connect.storage.StringConverter"
-
-
-class Worker:
-    """A Connect worker; `ask` speaks REST with it."""
-
-    def __init__(self, name, settings, work):
-        path = os.path.join(work, f"{name}.properties")
-        with open(path, "w", encoding="utf-8") as file:
-            file.writelines(f"{key}={value}\n" for key, value in settings.items())
-        self.java = processes.Java("org.apache.kafka.connect.cli.ConnectDistributed", [path], os.path.join(work, f"{name}.log"),
-                                   f"{os.environ['APP_JARS']}/*", heap="384m",
-                                   options=["-Dorg.slf4j.simpleLogger.log.org.apache.kafka.connect.runtime.rest.RestServer=info"])
-
-    def listens(self):
-        """Waits until it does."""
-        match = self.java.prints(r"REST server listening at (http://127\.0\.0\.1:\d+/), advertising", 120)
-        self.url = match.group(1)
-        self.id = self.url.removeprefix("http://").rstrip("/")
-        eventually(f"{self.url} answers", lambda: self.ask("GET", "connectors")[0] == 200, 120)
-
-    def ask(self, method, path, body=None):
-        """Status and answer; status 0 if there is none."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=100) as response:
-                text = response.read()
-                return response.status, json.loads(text) if text else None
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError as error:
-            return 0, str(error)
-
-    def done(self, method, path, body=None):
-        """Asks until it works: a worker refuses while its group rebalances."""
-        def tried():
-            status, answer = self.ask(method, path, body)
-            assert status < 300 or status in (409, 500), f"{method} {path}: {status} {answer}"
-            return (answer,) if 0 < status < 300 else None
-        return eventually(f"{method} {path}", tried)[0]
 
 
 class ConnectTest:
@@ -74,17 +32,7 @@ class ConnectTest:
     # ------------------------------------------------------------------ workers and lines
 
     def start(self):
-        settings = {
-            "bootstrap.servers": self.broker, "group.id": self.group, "listeners": "http://127.0.0.1:0",
-            "plugin.discovery": "service_load", "key.converter": STRINGS, "value.converter": STRINGS,
-            "config.storage.replication.factor": 1, "offset.storage.replication.factor": 1,
-            "status.storage.replication.factor": 1, "offset.storage.partitions": 5, "status.storage.partitions": 3,
-            # Everything else that is not default only makes it quicker to see.
-            "offset.flush.interval.ms": 500, "scheduled.rebalance.max.delay.ms": 2000, "session.timeout.ms": 6000,
-            "heartbeat.interval.ms": 1500,
-        }
-        settings |= {f"{purpose}.storage.topic": f"{self.group}-{purpose}" for purpose in ("config", "offset", "status")}
-        worker = Worker(f"worker{len(os.listdir(self.work))}", settings, self.work)
+        worker = Worker(f"worker{len(os.listdir(self.work))}", connect_worker.settings(self.broker, self.group), self.work)
         self.workers.append(worker)
         worker.listens()
         return worker
@@ -228,15 +176,16 @@ class ConnectTest:
 def main():
     work = tempfile.mkdtemp(prefix="connect-")
     test = ConnectTest(sys.argv[2], work)
+    once = ExactlyOnceTest(sys.argv[2], work)
     cases = [("connect-internal-topics", test.internal_topics), ("connect-file-to-file", test.file_to_file),
              ("connect-worker-restarted", test.worker_restarted), ("connect-workers-share", test.workers_share),
              ("connect-worker-killed", test.worker_killed), ("connect-offsets-reset", test.offsets_reset),
-             ("connect-deleted", test.deleted)]
+             ("connect-deleted", test.deleted), ("connect-exactly-once", once.exactly_once)]
     code = 1
     try:
         code = processes.run_cases(cases)
     finally:
-        for worker in test.workers:
+        for worker in [*test.workers, *once.workers]:
             worker.java.kill()
         if code == 0:
             shutil.rmtree(work)
