@@ -16,24 +16,29 @@ class Span:
 
     begun: float
     ended: float
-    # What ended it: "revoked", "lost", "closed", "silent" (killed or stopped), or "" if nothing did.
+    # What ended it: "revoked", "lost", "closed", "silent" (killed), or "" if nothing did.
     how: str
     name: str
 
 
 def spans(member):
-    """What a member owned, by partition, by its own account."""
+    """What a member owned, by partition, by its own account.
+
+    Who gives a partition up under another member id than it got it with had been removed from the group meanwhile.
+    """
     found, since = defaultdict(list), {}
     for event in member.events:
-        kind, t = event["e"], event["t"]
+        kind, t, said = event["e"], event["t"], event.get("member")
         if kind == "assigned":
             for p in event["partitions"]:
-                since.setdefault(p, t)
+                since.setdefault(p, (t, said))
         elif kind in ("revoked", "lost", "closed"):
             for p in list(since) if kind == "closed" else event["partitions"]:
                 if p in since:
-                    found[p].append(Span(since.pop(p), t, kind, member.name))
-    for p, begun in since.items():
+                    begun, got_as = since.pop(p)
+                    was_removed = kind == "revoked" and "member" in event and said != got_as
+                    found[p].append(Span(begun, t, "lost" if was_removed else kind, member.name))
+    for p, (begun, _) in since.items():
         found[p].append(Span(begun, FOREVER, "", member.name))
     return found
 
@@ -48,7 +53,7 @@ def spoken(member):
             ended, how = span.ended, span.how
             for silent_from, silent_to in member.silent:
                 if span.begun < silent_to and ended > silent_from:
-                    ended, how = silent_from, "silent"
+                    ended, how = silent_from, span.how or "silent"
             if span.begun < ended:
                 yield p, Span(span.begun, ended, how, span.name)
 
@@ -68,8 +73,8 @@ def owned_twice(members):
     """Partitions that two members of the group owned at a time.
 
     Who was silent for its session is no member any more, and learns it late: until then it believes that it owns
-    what has been given to another. That is no wrong of the coordinator's if it says `lost` in the end, and if the
-    coordinator accepted no commit of what it processed meanwhile.
+    what has been given to another. That is no wrong of the coordinator's if it says `lost` in the end, or was killed
+    before it could, and if the coordinator accepted no commit of what it processed meanwhile.
     """
     by_name = {member.name: member for member in members}
     by_partition = defaultdict(list)
@@ -84,7 +89,7 @@ def owned_twice(members):
                 if other.begun >= one.ended or other.name == one.name:
                     continue
                 both = f"partition {p}: {one.name} until {one.ended:.0f}, {other.name} since {other.begun:.0f}"
-                if one.how != "lost":
+                if one.how not in ("lost", "silent"):
                     wrong.append(both)
                     continue
                 offset = committed_after(by_name[one.name], p, other.begun, one.ended)
@@ -179,8 +184,10 @@ def commits_not_kept(members, reads):
             if event["e"] != "committed":
                 continue
             after = bisect_right(times, event["t"])
-            # Who reads them once more in the end does so when all members are gone.
-            found = reads[after][1] if after < len(reads) else {}
+            if after == len(reads):
+                # To be judged when they are read once more, which they are when all members are gone.
+                continue
+            found = reads[after][1]
             for p, offset in event["offsets"].items():
                 if offset > found.get(int(p), -1):
                     wrong.append(f"{member.name} committed {p}:{offset}, then it was {found.get(int(p))}")

@@ -22,6 +22,8 @@ class Client:
     is_consumer_protocol: bool = False
     # Why its own leader may give a partition to two members; whether it does is not judged then.
     assigns_twice: str = ""
+    # Why it goes on late when its coordinator ends.
+    finds_coordinator_late: str = ""
     env: dict = field(default_factory=dict, hash=False)
 
     @property
@@ -67,7 +69,14 @@ CLIENTS = [
     ),
     Client("aiokafka-range", AIOKAFKA, "range"),
     Client("aiokafka-roundrobin", AIOKAFKA, "roundrobin"),
-    Client("kafkajs", KAFKAJS, "RoundRobinAssigner", has_static=False, env=NODE_PATH),
+    Client(
+        "kafkajs",
+        KAFKAJS,
+        "RoundRobinAssigner",
+        has_static=False,
+        finds_coordinator_late="it looks for the new coordinator only after it has given up and begun again",
+        env=NODE_PATH,
+    ),
 ]
 
 # One of each library and protocol.

@@ -216,19 +216,26 @@ def everything_is_processed_and_committed(lane):
             lane.leave(member)
     lane.watch.end()
     eventually("the offsets are read once more", lane.watch.look, WITHIN)
-    reads = lane.watch.reads
-    assert len(reads) > 10, f"offsets were read {len(reads)} times only"
-    none("not processed", checks.unprocessed(acknowledged, lane.load.unplaced, lane.members))
-    none("stored twice", checks.stored_twice(lane.members))
-    none("moved back", checks.moved_back(reads))
-    none("not kept", checks.commits_not_kept(lane.members, reads))
+    reads = len(lane.watch.reads)
+    assert reads > 10, f"offsets were read {reads} times only"
+    wrong = describe("not processed", checks.unprocessed(acknowledged, lane.load.unplaced, lane.members))
+    wrong += broken(lane)
+    assert not wrong, "; ".join(wrong)
+
+
+def broken(lane):
+    """What must not be, however far the lane has come."""
+    wrong = describe("stored twice", checks.stored_twice(lane.members))
+    wrong += describe("moved back", checks.moved_back(lane.watch.reads))
+    wrong += describe("not kept", checks.commits_not_kept(lane.members, lane.watch.reads))
     if not lane.client.assigns_twice:
-        none("owned twice", checks.owned_twice(lane.members))
-        none("owned twice", checks.owned_twice_in_a_generation(lane.members))
+        wrong += describe("owned twice in a generation", checks.owned_twice_in_a_generation(lane.members))
+        wrong += describe("owned twice", checks.owned_twice(lane.members))
+    return wrong
 
 
-def none(what, wrong):
-    assert not wrong, f"{what}: {len(wrong)} times, first: {wrong[:3]}"
+def describe(what, wrong):
+    return [f"{what}: {len(wrong)} times, first: {wrong[:3]}"] if wrong else []
 
 
 def steps(client):
@@ -245,7 +252,7 @@ def steps(client):
 
 
 def run(setting, client):
-    """All steps; the first that fails is the last."""
+    """All steps; the first that fails is the last, and what is broken by then is told with it."""
     lane = None
     step = None
     try:
@@ -256,7 +263,8 @@ def run(setting, client):
             setting.report.ok(f"{lane.name} {step.__name__}", time.monotonic() - began)
     except Exception as error:
         where = step.__name__ if step else "start"
-        setting.report.fail(f"{client.name} {where}", f"{type(error).__name__}: {error}")
+        also = [what for what in (broken(lane) if lane else []) if what not in str(error)]
+        setting.report.fail(f"{client.name} {where}", "; ".join([f"{type(error).__name__}: {error}", *also]))
     finally:
         if lane:
             lane.close()

@@ -50,7 +50,7 @@ class Report:
         with self._lock:
             self.failures += 1
         machine = f" (so far the machine stood still for: {self.machine})" if self.machine else ""
-        self._print(f"FAIL {name}: {' '.join(str(why).split())[:600]}{machine}")
+        self._print(f"FAIL {name}: {' '.join(str(why).split())[:1500]}{machine}")
 
     def expected(self, name, why):
         self._print(f"expected {name}: {why}")

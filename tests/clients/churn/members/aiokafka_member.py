@@ -25,8 +25,8 @@ class Listener(ConsumerRebalanceListener):
         emit(event, partitions=sorted(p.partition for p in partitions), **more)
 
     def on_partitions_revoked(self, revoked):
-        # It has no other call for what it finds lost: it is no member any more then.
-        self.emit("revoked" if self.consumer._coordinator.generation >= 0 else "lost", revoked)
+        # There is no other call for what it has lost; its member id is another, or none, then.
+        self.emit("revoked", revoked)
 
     def on_partitions_assigned(self, assigned):
         self.emit("assigned", assigned)

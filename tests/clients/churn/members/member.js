@@ -25,8 +25,8 @@ let owned = []
 let memberId = null
 // Of what it owns; told by the first heartbeat after it has joined.
 let generation = -1
-const disown = event => {
-  if (owned.length > 0) emit(event, { partitions: owned })
+const disown = (event, member) => {
+  if (owned.length > 0) emit(event, { partitions: owned, member })
   owned = []
   generation = -1
 }
@@ -99,7 +99,7 @@ async function eachBatch({ batch, resolveOffset, heartbeat, isRunning, isStale }
 
 async function main() {
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-    disown('revoked')
+    disown('revoked', payload.memberId)
     owned = payload.memberAssignment[args.topic] || []
     memberId = payload.memberId
     emit('assigned', { partitions: owned, member: memberId })
@@ -109,7 +109,7 @@ async function main() {
     generation = payload.groupGenerationId
     emit('generation', { generation })
   })
-  consumer.on(consumer.events.REBALANCING, () => disown('revoked'))
+  consumer.on(consumer.events.REBALANCING, ({ payload }) => disown('revoked', payload.memberId))
   consumer.on(consumer.events.CRASH, ({ payload }) => {
     disown('lost')
     emit('error', { error: String(payload.error) })
@@ -118,7 +118,7 @@ async function main() {
   })
   process.on('SIGTERM', async () => {
     // Before it has left: others may own them from then on.
-    disown('revoked')
+    disown('revoked', memberId)
     await consumer.stop()
     await consumer.disconnect()
     emit('closed')
