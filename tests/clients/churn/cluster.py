@@ -30,7 +30,7 @@ class Agent:
 
     def __init__(self, binary, store, name, log):
         self.name, self.log = name, Path(log)
-        self.file = open(log, "a")
+        self.file = open(log, "w")
         flags = [text for key, value in SETTINGS.items() for text in ("--" + key.replace(".", "-"), value)]
         command = [binary, "broker", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
         self.process = children.start(

@@ -32,8 +32,10 @@ class Machine:
         self.pause = self.write = 0.0
         self.is_full = False
         self._ended = threading.Event()
-        for watch in (self._watch_time, self._watch_store):
-            threading.Thread(target=watch, daemon=True).start()
+        watches = (self._watch_time, self._watch_store)
+        self._threads = [threading.Thread(target=watch, daemon=True) for watch in watches]
+        for thread in self._threads:
+            thread.start()
 
     def _watch_time(self):
         before = time.monotonic()
@@ -60,4 +62,7 @@ class Machine:
         return f"{self.pause:.1f} s without running, {self.write:.1f} s for a write to {self._work.parent}{full}"
 
     def end(self):
+        """Nothing is written to its folder any more."""
         self._ended.set()
+        for thread in self._threads:
+            thread.join(10)

@@ -91,11 +91,12 @@ def check_the_checks(report):
         report.fail("the checks find what is wrong", "see checks_test.py")
 
 
-def end_with_the_run(work):
+def end_with_the_run(machine, work):
     """Whatever ends the run early ends all that it has started."""
 
     def ended(number, _):
         children.end()
+        machine.end()
         shutil.rmtree(work, ignore_errors=True)
         os._exit(128 + number)
 
@@ -120,8 +121,8 @@ def main():
     report = Report()
     check_the_checks(report)
     with tempfile.TemporaryDirectory(dir=folder(), prefix="churn-", ignore_cleanup_errors=True) as work:
-        end_with_the_run(work)
         report.machine = Machine(work)
+        end_with_the_run(report.machine, work)
         cluster = None
         try:
             cluster = Millrace(program, work, logs) if mode == "millrace" else Peer(program, work)
