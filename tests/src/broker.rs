@@ -54,10 +54,19 @@ impl Broker {
 
     /// A new topic with a name that no other test has.
     pub async fn topic(&self, partitions: i32) -> io::Result<String> {
+        self.topic_with(partitions, &[]).await
+    }
+
+    /// The same with these configs.
+    pub async fn topic_with(
+        &self,
+        partitions: i32,
+        configs: &[(&'static str, &'static str)],
+    ) -> io::Result<String> {
         let number = TOPICS.fetch_add(1, Ordering::Relaxed);
         let name = format!("test-{}-{number}", std::process::id());
         let mut raw = self.connect().await?;
-        let error = raw.create_topic(&name, partitions).await?;
+        let error = raw.create_topic_with(&name, partitions, configs).await?;
         if error != 0 {
             return Err(io::Error::other(format!("creating {name}: error {error}")));
         }

@@ -6,20 +6,17 @@
 use std::time::Duration;
 
 use control_plane::replica::Session;
-use control_plane::state::{BatchMeta, BatchProducer, BatchRejection, WriteKind};
-use kafka_protocol::error::ResponseError;
+use control_plane::state::{BatchMeta, BatchProducer, WriteKind};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::produce_response::{
-    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
-};
+use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
-use kafka_protocol::protocol::StrBytes;
 use object_format::batch::BatchHeader;
 use object_format::{TopicId, TopicPartition};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::pipeline::Acknowledgement;
+use super::refusal::refusal;
 use super::{Pipeline, ProduceError, Stored, metrics, validate};
 use crate::config::in_force::Dynamic;
 use crate::config::{TopicConfig, TopicDefaults};
@@ -35,6 +32,13 @@ enum Taken {
     Refused(ProduceError),
 }
 
+/// A topic that is there.
+struct Known {
+    id: TopicId,
+    name: String,
+    config: TopicConfig,
+}
+
 struct TakenTopic {
     response: TopicProduceResponse,
     partitions: Vec<(i32, Taken)>,
@@ -42,9 +46,6 @@ struct TakenTopic {
 
 /// From this version on a transactional batch adds its partition to the transaction (KIP-890).
 const JOINS_TRANSACTION_SINCE: i16 = 12;
-
-/// From this version on a client knows TRANSACTION_ABORTABLE (KIP-890).
-const KNOWS_ABORTABLE_SINCE: i16 = 11;
 
 /// What all batches of a request are judged by.
 struct Intake<'a> {
@@ -123,7 +124,7 @@ impl Intake<'_> {
         let take = |data: PartitionProduceData| {
             let index = data.index;
             let taken = match &known {
-                Ok((id, config)) => self.batch(*id, config, data),
+                Ok(topic) => self.batch(topic, data),
                 Err(error) => Err(error.clone()),
             };
             (index, taken.unwrap_or_else(Taken::Refused))
@@ -136,34 +137,38 @@ impl Intake<'_> {
     }
 
     /// The topic a part of the request is for, by id if there is one.
-    fn find(&self, topic: &TopicProduceData) -> Result<(TopicId, TopicConfig), ProduceError> {
+    fn find(&self, topic: &TopicProduceData) -> Result<Known, ProduceError> {
         let agent = self.session.epoch();
         self.session.replica().read(|state| {
-            if topic.topic_id.is_nil() {
-                let (id, topic) = state
-                    .topic_named(&topic.name)
-                    .ok_or(ProduceError::UnknownPartition)?;
-                return Ok((id, self.defaults.of(topic, Dynamic::of(state, agent))));
-            }
-            let id = TopicId(topic.topic_id);
-            let topic = state.topic(id).ok_or(ProduceError::UnknownTopicId)?;
-            Ok((id, self.defaults.of(topic, Dynamic::of(state, agent))))
+            let (id, topic) = if topic.topic_id.is_nil() {
+                let named = state.topic_named(&topic.name);
+                named.ok_or(ProduceError::UnknownPartition)?
+            } else {
+                let id = TopicId(topic.topic_id);
+                (id, state.topic(id).ok_or(ProduceError::UnknownTopicId)?)
+            };
+            let config = self.defaults.of(topic, Dynamic::of(state, agent));
+            // Only what is compacted is called by its name.
+            let name = match config.is_compacted {
+                true => topic.name.clone(),
+                false => String::new(),
+            };
+            Ok(Known { id, name, config })
         })
     }
 
-    fn batch(
-        &self,
-        topic: TopicId,
-        config: &TopicConfig,
-        data: PartitionProduceData,
-    ) -> Result<Taken, ProduceError> {
+    fn batch(&self, topic: &Known, data: PartitionProduceData) -> Result<Taken, ProduceError> {
         let partition = u32::try_from(data.index).map_err(|_| ProduceError::UnknownPartition)?;
-        let partition = TopicPartition { topic, partition };
+        let partition = TopicPartition {
+            topic: topic.id,
+            partition,
+        };
         let replica = self.session.replica();
         if replica.read(|state| state.partition(partition).is_none()) {
             return Err(ProduceError::UnknownPartition);
         }
-        let valid = validate::validate(data.records, config, self.now_ms)?;
+        let name = || format!("{}-{}", topic.name, data.index);
+        let valid = validate::validate(data.records, &topic.config, self.now_ms, name)?;
         let kind = match valid.header.is_transactional() {
             true => self.transactional.ok_or(ProduceError::NoTransactionalId)?,
             false => WriteKind::Plain,
@@ -257,37 +262,4 @@ async fn answer(
             .with_log_start_offset(log_start_offset),
         Err(error) => refusal(response, &error, version),
     }
-}
-
-fn refusal(
-    response: PartitionProduceResponse,
-    error: &ProduceError,
-    version: i16,
-) -> PartitionProduceResponse {
-    let code = match error {
-        ProduceError::Rejected(BatchRejection::NotInTransaction)
-            if version >= KNOWS_ABORTABLE_SINCE =>
-        {
-            ResponseError::TransactionAbortable.code()
-        }
-        error => error.code(),
-    };
-    let message = StrBytes::from_string(error.to_string());
-    // KIP-467: a batch is refused as a whole, so its first record stands for all.
-    let records = match error {
-        ProduceError::Keyless | ProduceError::Batch(_) | ProduceError::Timestamp(_) => {
-            vec![
-                BatchIndexAndErrorMessage::default()
-                    .with_batch_index_error_message(Some(message.clone())),
-            ]
-        }
-        _ => vec![],
-    };
-    response
-        .with_error_code(code)
-        .with_base_offset(-1)
-        .with_log_append_time_ms(-1)
-        .with_log_start_offset(-1)
-        .with_record_errors(records)
-        .with_error_message(Some(message))
 }

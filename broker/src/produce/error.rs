@@ -4,6 +4,8 @@ use control_plane::state::BatchRejection;
 use kafka_protocol::error::ResponseError;
 use object_format::batch::BatchError;
 
+use super::keys::Keyless;
+
 /// Why a batch is not acknowledged. Each batch of a request is judged by itself.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProduceError {
@@ -24,9 +26,12 @@ pub enum ProduceError {
     /// Its timestamps are further from the broker's clock than the topic allows.
     #[error("timestamp {0} is outside of what the topic's message.timestamp.*.max.ms allow")]
     Timestamp(i64),
-    /// A record without key on a compacted topic.
-    #[error("a compacted topic takes no record without a key")]
-    Keyless,
+    /// Records without key on a compacted topic.
+    #[error("{0}")]
+    Keyless(Keyless),
+    /// What is compressed cannot be read, or is not what the header says. Looked for on compacted topics only.
+    #[error("the records cannot be read: {0}")]
+    Records(String),
     /// It belongs to a transaction, and the request names no transactional id.
     #[error("a transactional batch in a request without a transactional id")]
     NoTransactionalId,
@@ -59,7 +64,7 @@ impl ProduceError {
             Self::Batch(batch) => return batch_code(batch),
             Self::TooLarge { .. } => E::MessageTooLarge,
             Self::Timestamp(_) => E::InvalidTimestamp,
-            Self::Keyless => E::InvalidRecord,
+            Self::Keyless(_) | Self::Records(_) => E::InvalidRecord,
             Self::NoTransactionalId => E::TransactionalIdAuthorizationFailed,
             Self::UnknownPartition => E::UnknownTopicOrPartition,
             Self::UnknownTopicId => E::UnknownTopicId,

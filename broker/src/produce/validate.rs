@@ -1,9 +1,9 @@
 //! What a produced batch must be before anything of it is accepted, with Kafka's errors.
 
 use bytes::Bytes;
-use object_format::batch::{self, BatchHeader, Codec, TimestampType};
+use object_format::batch::{self, BatchHeader, TimestampType};
 
-use super::ProduceError;
+use super::{ProduceError, keys};
 use crate::config::TopicConfig;
 
 /// A batch that may be stored.
@@ -20,11 +20,13 @@ pub(super) struct ValidBatch {
 /// Checks one partition's records of a Produce request and, where the topic says `LogAppendTime`, stamps them.
 ///
 /// Compressed records are not looked into: what their headers say is all the broker needs, and CRC32C vouches for the
-/// rest (docs/adr/0001).
+/// rest (docs/adr/0001). Only a compacted topic must know that each has a key; `partition` names it to whoever wrote
+/// one that has none.
 pub(super) fn validate(
     records: Option<Bytes>,
     topic: &TopicConfig,
     now_ms: i64,
+    partition: impl FnOnce() -> String,
 ) -> Result<ValidBatch, ProduceError> {
     let bytes = records
         .filter(|r| !r.is_empty())
@@ -36,11 +38,8 @@ pub(super) fn validate(
             bytes_max: topic.message_bytes_max,
         });
     }
-    if topic.is_compacted && header.codec() == Some(Codec::None) {
-        let keyless = batch::records(&bytes, &header)?.has_keyless_record()?;
-        if keyless {
-            return Err(ProduceError::Keyless);
-        }
+    if topic.is_compacted {
+        keys::check(&bytes, &header, partition)?;
     }
     if topic.timestamp_type == TimestampType::LogAppendTime {
         let bytes = batch::with_log_append_time(&bytes, now_ms)?;

@@ -23,8 +23,9 @@ impl std::fmt::Debug for RecordStream {
 }
 
 /// A record whose fields before the key are read. Its parts are read in their order, each once:
-/// [`key`](Self::key), then [`pass_value_and_headers`](Self::pass_value_and_headers); or all as
-/// bytes by [`copy_rest`](Self::copy_rest). What is not read is passed over.
+/// [`key`](Self::key) or [`pass_key`](Self::pass_key), then
+/// [`pass_value_and_headers`](Self::pass_value_and_headers); or all as bytes by
+/// [`copy_rest`](Self::copy_rest). What is not read is passed over.
 #[derive(Debug)]
 pub struct StreamedRecord<'a> {
     /// Unused by Kafka so far.
@@ -147,6 +148,16 @@ impl StreamedRecord<'_> {
             Ok(())
         })?;
         Ok(true)
+    }
+
+    /// Passes over the key; false if it is null.
+    ///
+    /// # Errors
+    /// As for [`RecordStream::next_record`].
+    pub fn pass_key(&mut self) -> io::Result<bool> {
+        let len = self.stream.nullable_len()?;
+        self.stream.pass(len.unwrap_or(0))?;
+        Ok(len.is_some())
     }
 
     /// Checks the form of what follows the key; false if the value is null.
