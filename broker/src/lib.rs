@@ -9,6 +9,7 @@ pub mod metric_definitions;
 pub mod net;
 mod peers;
 pub mod produce;
+mod re2;
 pub mod share;
 mod topology;
 mod transactions;

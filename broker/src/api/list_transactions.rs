@@ -9,11 +9,11 @@ use kafka_protocol::messages::{
     ApiKey, ListTransactionsRequest, ListTransactionsResponse, ProducerId, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 
 use super::{Answer, Api, Call, Handler};
-use crate::topology;
 use crate::transactions::transaction_node;
+use crate::{re2, topology};
 
 pub(super) const API: Api = Api {
     key: ApiKey::ListTransactions,
@@ -32,9 +32,6 @@ const STATES: &[&str] = &[
     "Dead",
     "PrepareEpochFence",
 ];
-
-/// Bytes of a compiled expression.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 async fn handle(call: Call) -> Answer {
     let body: ListTransactionsRequest = call.request.decode()?;
@@ -81,11 +78,8 @@ fn compile(pattern: Option<&str>) -> Result<Option<Regex>, ResponseError> {
     let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) else {
         return Ok(None);
     };
-    let compiled = RegexBuilder::new(&format!("^(?:{pattern})$"))
-        .size_limit(PATTERN_BYTES_MAX)
-        .build();
     let refused = |_| ResponseError::InvalidRegularExpression;
-    compiled.map(Some).map_err(refused)
+    re2::compile(pattern).map(Some).map_err(refused)
 }
 
 /// Whether a transactional id passes the filters, but for the expression.
@@ -103,9 +97,9 @@ fn passes(known: &Known, body: &ListTransactionsRequest, now_ms: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{command, state_with};
+    use super::super::testing::{command, command_at, state_with};
     use super::*;
-    use control_plane::state::{AddToTransaction, InitTransactionalId};
+    use control_plane::state::{AddToTransaction, Heartbeat, InitTransactionalId};
 
     fn ids(state: &State, body: &ListTransactionsRequest) -> Vec<String> {
         let nodes = topology::nodes(state);
@@ -146,11 +140,29 @@ mod tests {
         assert_eq!(ids(&state, &by_producer), ["app-1"]);
         let long = all.clone().with_duration_filter(0);
         assert!(ids(&state, &long).is_empty(), "begun just now");
+        command_at(&mut state, 1_000, Heartbeat { draining: false });
+        let lasting = |ms| ids(&state, &all.clone().with_duration_filter(ms));
+        assert_eq!(lasting(999), ["app-2"]);
+        assert!(lasting(1_000).is_empty(), "not longer than that");
+        let every = STATES.iter().map(|name| text(name)).collect();
+        let every = list(&state, 0, &all.clone().with_state_filters(every)).unwrap();
+        assert!(every.unknown_state_filters.is_empty());
+        for name in [
+            "PrepareAbort",
+            "CompleteCommit",
+            "Dead",
+            "PrepareEpochFence",
+        ] {
+            assert!(STATES.contains(&name), "{name}");
+        }
         let by_pattern = |pattern| {
             all.clone()
                 .with_transactional_id_pattern(Some(text(pattern)))
         };
         assert_eq!(ids(&state, &by_pattern("app-[13]")), ["app-1"]);
+        assert_eq!(ids(&state, &by_pattern("app-1|x")), ["app-1"]);
+        assert!(ids(&state, &by_pattern("x|-2")).is_empty());
+        assert_eq!(ids(&state, &by_pattern("")).len(), 2, "no expression");
         assert!(
             ids(&state, &by_pattern("app")).is_empty(),
             "all of it must match"

@@ -40,6 +40,7 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -50,6 +51,7 @@ import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.ElectionNotNeededException;
 import org.apache.kafka.common.errors.InvalidConfigurationException;
 import org.apache.kafka.common.errors.InvalidPartitionsException;
+import org.apache.kafka.common.errors.InvalidRegularExpression;
 import org.apache.kafka.common.errors.InvalidReplicaAssignmentException;
 import org.apache.kafka.common.errors.InvalidRequestException;
 import org.apache.kafka.common.errors.InvalidTopicException;
@@ -300,6 +302,9 @@ public class Suite {
         cases.put("idempotent-offsets", Suite::idempotentOffsets);
         cases.put("offsets", Suite::offsets);
         cases.put("group-commit-and-resume", Suite::groupCommitAndResume);
+        cases.put("subscription-pattern", Suite::subscriptionPattern);
+        cases.put("subscription-pattern-syntax", Suite::subscriptionPatternSyntax);
+        cases.put("subscription-pattern-invalid", Suite::subscriptionPatternInvalid);
         cases.put("message-too-large", Suite::messageTooLarge);
         cases.put("offset-out-of-range", Suite::offsetOutOfRange);
         cases.put("log-append-time", Suite::logAppendTime);
@@ -613,6 +618,68 @@ public class Suite {
             OffsetAndMetadata committed = second.committed(Set.of(partition)).get(partition);
             equal(10L, committed.offset(), "committed");
             equal("ten", committed.metadata(), "metadata of the commit");
+        }
+    }
+
+    static KafkaConsumer<byte[], byte[]> patternConsumer(String group) {
+        return consumer("group.id", named(group), "group.protocol", "consumer");
+    }
+
+    static void topicsOf(KafkaConsumer<byte[], byte[]> consumer, Set<String> wanted) throws Exception {
+        eventually("partitions of " + wanted, () -> {
+            consumer.poll(Duration.ofMillis(200));
+            return consumer.assignment().stream().map(TopicPartition::topic).collect(Collectors.toSet()).equals(wanted);
+        });
+    }
+
+    /** The broker finds the topics of an expression (KIP-848), also those that are made later. */
+    static void subscriptionPattern() throws Exception {
+        String prefix = named("pattern");
+        for (String topic : List.of("-a1", "-a1x", "-b1")) sendTo(prefix + topic);
+        try (KafkaConsumer<byte[], byte[]> consumer = patternConsumer("pattern-group")) {
+            consumer.subscribe(new SubscriptionPattern(prefix + "-a[0-9]+"));
+            for (ConsumerRecord<byte[], byte[]> found : poll(consumer, 3)) equal(prefix + "-a1", found.topic(), "topic");
+            for (String topic : List.of("-a22", "-b2")) sendTo(prefix + topic);
+            for (ConsumerRecord<byte[], byte[]> found : poll(consumer, 3)) equal(prefix + "-a22", found.topic(), "a later topic");
+            topicsOf(consumer, Set.of(prefix + "-a1", prefix + "-a22"));
+            consumer.subscribe(new SubscriptionPattern(prefix + "-b."));
+            topicsOf(consumer, Set.of(prefix + "-b1", prefix + "-b2"));
+        }
+    }
+
+    static void sendTo(String topic) throws Exception {
+        create(topic, 1, Map.of());
+        sendAndClose(topic, numbered(3));
+    }
+
+    /** What RE2 knows and other engines do not all know, or know otherwise. */
+    static void subscriptionPatternSyntax() throws Exception {
+        String topic = named("pattern_syntax.1-x");
+        create(topic, 1, Map.of());
+        List<String> patterns = List.of("\\Q" + topic + "\\E", "(?i)" + topic.toUpperCase(java.util.Locale.ROOT), ".*pattern\\_syntax\\.1\\-x" + RUN,
+            "java-(?P<word>[[:alpha:]_]+)\\.\\d-x" + RUN, "\\A\\pL+-(?:pattern|nothing)_syntax[^a-z]1.*\\z", ".*pattern_syntax\\0561-x" + RUN);
+        for (int i = 0; i < patterns.size(); i++) {
+            try (KafkaConsumer<byte[], byte[]> consumer = patternConsumer("pattern-syntax-" + i)) {
+                consumer.subscribe(new SubscriptionPattern(patterns.get(i)));
+                try {
+                    topicsOf(consumer, Set.of(topic));
+                } catch (Throwable error) {
+                    throw new AssertionError(patterns.get(i), error);
+                }
+            }
+        }
+    }
+
+    static void subscriptionPatternInvalid() throws Exception {
+        for (String pattern : List.of("(", "[a", "*", "(?=a)b", "(a)\\1", "a{2,1}", "a{1001}", "\\y")) {
+            try (KafkaConsumer<byte[], byte[]> consumer = patternConsumer("pattern-invalid")) {
+                consumer.subscribe(new SubscriptionPattern(pattern));
+                try {
+                    failsWith(InvalidRegularExpression.class, () -> poll(consumer, 1));
+                } catch (Throwable error) {
+                    throw new AssertionError(pattern + ": " + error, error);
+                }
+            }
         }
     }
 

@@ -3,12 +3,13 @@
 use super::group::{ConsumerGroup, TimerKey};
 use super::member::Member;
 use super::message::{JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
-use super::pattern;
+
 use super::{
     Assignment, AssignorName, ConsumerHeartbeat, ConsumerLimits, HeartbeatAnswer, Refusal,
 };
 use crate::group::machine::{GroupError, RemovalCause, Ticket};
 use crate::group::output::{Answer, Output};
+use crate::re2;
 
 impl ConsumerHeartbeat {
     /// What is wrong with the request by itself.
@@ -58,7 +59,7 @@ impl ConsumerHeartbeat {
             return Err(Refusal::new(GroupError::UnsupportedAssignor, message));
         }
         if let Some(expression) = self.regex.as_deref()
-            && let Err(why) = pattern::compile(expression)
+            && let Err(why) = re2::compile(expression)
         {
             let message = format!(
                 "SubscribedTopicRegex `{expression}` is not a valid regular expression: {why}."

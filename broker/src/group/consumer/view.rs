@@ -4,9 +4,10 @@ use super::Assignment;
 use super::embedded::CONSUMER;
 use super::group::ConsumerGroup;
 use super::member::Member;
-use super::pattern;
+
 use crate::group::machine::{CommitIdentity, GroupError, GroupState};
 use crate::group::topics::Topics;
+use crate::re2;
 
 /// A described group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +121,7 @@ impl ConsumerGroup {
     /// Whether members use committed offsets of the topic.
     pub(in crate::group) fn is_subscribed_to(&self, topic: &str) -> bool {
         // Not by what the expressions matched last: nobody may have been heard of since a takeover.
-        let matches = |e: &String| pattern::compile(e).is_ok_and(|regex| regex.is_match(topic));
+        let matches = |e: &String| re2::compile(e).is_ok_and(|regex| regex.is_match(topic));
         let subscribes =
             |m: &Member| m.topics.contains(topic) || m.regex.as_ref().is_some_and(matches);
         self.roster.iter().any(subscribes)
