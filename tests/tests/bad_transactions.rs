@@ -3,19 +3,26 @@
 
 #![cfg(test)]
 
-use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::add_partitions_to_txn_request::{
+    AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
+};
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::write_txn_markers_request::{
+    WritableTxnMarker, WritableTxnMarkerTopic,
 };
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, FindCoordinatorRequest,
     GroupId, InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest,
+    WriteTxnMarkersRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use tests::broker::Broker;
 use tests::raw::{Batch, Raw, produce_request, topic_name};
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const ILLEGAL_GENERATION: i16 = 22;
 const UNKNOWN_MEMBER_ID: i16 = 25;
 const INVALID_REQUEST: i16 = 42;
 const INVALID_PRODUCER_EPOCH: i16 = 47;
@@ -118,6 +125,62 @@ impl Client {
         }
     }
 
+    /// What a broker asks, or tells, about partitions of topic 0 of several transactions at once.
+    async fn add_batched(
+        &mut self,
+        version: i16,
+        verify_only: bool,
+        asked: &[(Identity, &[i32])],
+    ) -> Vec<Vec<i16>> {
+        let transaction = |(who, partitions): &(Identity, &[i32])| {
+            let topic = AddPartitionsToTxnTopic::default()
+                .with_name(topic_name(&self.topic))
+                .with_partitions(partitions.to_vec());
+            AddPartitionsToTxnTransaction::default()
+                .with_transactional_id(self.transactional_id())
+                .with_producer_id(who.0.into())
+                .with_producer_epoch(who.1)
+                .with_verify_only(verify_only)
+                .with_topics(vec![topic])
+        };
+        let request = AddPartitionsToTxnRequest::default()
+            .with_transactions(asked.iter().map(transaction).collect());
+        loop {
+            let response = self.raw.call(version, &request).await.unwrap();
+            let codes: Vec<Vec<i16>> = response
+                .results_by_transaction
+                .iter()
+                .map(|told| {
+                    let results = &told.topic_results[0].results_by_partition;
+                    let mut codes: Vec<_> = results
+                        .iter()
+                        .map(|r| (r.partition_index, r.partition_error_code))
+                        .collect();
+                    codes.sort_unstable();
+                    codes.into_iter().map(|(_, code)| code).collect()
+                })
+                .collect();
+            if !codes.concat().contains(&CONCURRENT_TRANSACTIONS) {
+                return codes;
+            }
+        }
+    }
+
+    /// Writes a marker to a partition, as the operators' tools do.
+    async fn write_marker(&mut self, who: Identity, commit: bool, partition: i32) -> i16 {
+        let topic = WritableTxnMarkerTopic::default()
+            .with_name(topic_name(&self.topic))
+            .with_partition_indexes(vec![partition]);
+        let marker = WritableTxnMarker::default()
+            .with_producer_id(who.0.into())
+            .with_producer_epoch(who.1)
+            .with_transaction_result(commit)
+            .with_topics(vec![topic]);
+        let request = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+        let response = self.raw.call(1, &request).await.unwrap();
+        response.markers[0].topics[0].partitions[0].error_code
+    }
+
     async fn produce(
         &mut self,
         version: i16,
@@ -171,10 +234,21 @@ impl Client {
     }
 
     async fn commit_offset(&mut self, version: i16, who: Identity, generation: i32) -> i16 {
+        self.commit_offset_of(version, who, generation, 0).await
+    }
+
+    async fn commit_offset_of(
+        &mut self,
+        version: i16,
+        who: Identity,
+        generation: i32,
+        partition: i32,
+    ) -> i16 {
         let topic = TxnOffsetCommitRequestTopic::default()
             .with_name(topic_name(&self.topic))
             .with_partitions(vec![
                 TxnOffsetCommitRequestPartition::default()
+                    .with_partition_index(partition)
                     .with_committed_offset(5)
                     .with_committed_leader_epoch(-1),
             ]);
@@ -210,12 +284,29 @@ async fn an_initialization_must_make_sense() {
         let refused = client.try_init(4, &id, timeout_ms, (-1, -1)).await;
         assert_eq!(refused, Err(INVALID_TRANSACTION_TIMEOUT), "{timeout_ms}");
     }
+    let longest = client.try_init(4, &id, 900_000, (-1, -1)).await;
+    assert!(longest.is_ok(), "the longest timeout: {longest:?}");
     let refused = client.try_init(4, "", 1000, (-1, -1)).await;
     assert_eq!(refused, Err(INVALID_REQUEST));
     for half in [(5, -1), (-1, 5)] {
         let refused = client.try_init(4, &id, 1000, half).await;
         assert_eq!(refused, Err(INVALID_REQUEST), "{half:?}");
     }
+    let nobody = InitProducerIdRequest::default()
+        .with_transactional_id(Some(client.transactional_id()))
+        .with_transaction_timeout_ms(0);
+    let refused = client.raw.call(4, &nobody).await.unwrap();
+    assert_eq!((refused.producer_id.0, refused.producer_epoch), (-1, -1));
+    let plain = InitProducerIdRequest::default()
+        .with_transactional_id(None)
+        .with_producer_id(1_234_567.into())
+        .with_producer_epoch(5);
+    let given = client.raw.call(4, &plain).await.unwrap();
+    assert_eq!((given.error_code, given.producer_epoch), (0, 0));
+    assert_ne!(
+        given.producer_id.0, 1_234_567,
+        "a new one, without a transactional id"
+    );
     let first = client.init().await;
     let second = client.init().await;
     assert_eq!(second, (first.0, first.1 + 1));
@@ -267,6 +358,10 @@ async fn an_end_needs_a_beginning_and_its_own_producer() {
             Err(PRODUCER_FENCED)
         );
         assert_eq!(
+            client.end(2, (who.0, epoch), true).await,
+            Err(PRODUCER_FENCED)
+        );
+        assert_eq!(
             client.end(1, (who.0, epoch), true).await,
             Err(INVALID_PRODUCER_EPOCH)
         );
@@ -315,6 +410,14 @@ async fn only_what_exists_is_added_and_by_its_own_producer() {
         client.add_offsets(1, (who.0, who.1 + 1)).await,
         INVALID_PRODUCER_EPOCH
     );
+    assert_eq!(
+        client.add(2, (who.0, who.1 + 1), &[0]).await,
+        [PRODUCER_FENCED]
+    );
+    assert_eq!(
+        client.add_offsets(2, (who.0, who.1 + 1)).await,
+        PRODUCER_FENCED
+    );
     assert_eq!(client.add(3, who, &[0, 1]).await, [0, 0]);
     assert_eq!(client.end(3, who, true).await.map(|_| ()), Ok(()));
 }
@@ -329,6 +432,10 @@ async fn a_batch_needs_its_transaction() {
     assert_eq!(nameless, TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     assert_eq!(
         client.produce(9, who, 0, true, true).await,
+        INVALID_TXN_STATE
+    );
+    assert_eq!(
+        client.produce(10, who, 0, true, true).await,
         INVALID_TXN_STATE
     );
     assert_eq!(
@@ -367,8 +474,12 @@ async fn offsets_need_their_transaction() {
         TRANSACTION_ABORTABLE
     );
     assert_eq!(client.commit_offset(5, who, -1).await, 0);
-    let generation = client.commit_offset(5, who, 4).await;
-    assert_eq!(generation, UNKNOWN_MEMBER_ID);
+    for version in [3, 5] {
+        let generation = client.commit_offset(version, who, 4).await;
+        assert_eq!(generation, UNKNOWN_MEMBER_ID, "version {version}");
+    }
+    let unknown = client.commit_offset_of(5, who, -1, 9).await;
+    assert_eq!(unknown, UNKNOWN_TOPIC_OR_PARTITION);
     let stale = (who.0, who.1 - 1);
     assert_eq!(
         client.commit_offset(5, stale, -1).await,
@@ -378,4 +489,73 @@ async fn offsets_need_their_transaction() {
     assert_eq!(client.add_offsets(3, raised).await, 0);
     assert_eq!(client.commit_offset(3, raised, -1).await, 0);
     assert_eq!(client.end(3, raised, true).await.map(|_| ()), Ok(()));
+}
+
+#[tokio::test]
+async fn a_generation_needs_its_group() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let mut client = Client::new(&broker, "generation").await;
+    let who = client.init().await;
+    assert_eq!(client.add_offsets(3, who).await, 0);
+    assert_eq!(client.commit_offset(3, who, 4).await, ILLEGAL_GENERATION);
+    assert_eq!(client.end(3, who, false).await.map(|_| ()), Ok(()));
+}
+
+#[tokio::test]
+async fn a_transactional_id_is_not_empty() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let mut client = Client::new(&broker, "nameless").await;
+    let who = client.init().await;
+    client.id = String::new();
+    assert_eq!(client.add(3, who, &[0]).await, [INVALID_REQUEST]);
+    assert_eq!(client.add_offsets(3, who).await, INVALID_REQUEST);
+    assert_eq!(client.end(3, who, true).await, Err(INVALID_REQUEST));
+}
+
+#[tokio::test]
+async fn whether_partitions_are_part_of_a_transaction_can_be_asked() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let mut client = Client::new(&broker, "verify").await;
+    client.init().await;
+    let who = client.init().await;
+    let verified = client.add_batched(5, true, &[(who, &[0])]).await;
+    assert_eq!(verified, [[TRANSACTION_ABORTABLE]], "none is under way");
+    let stale = (who.0, who.1 - 1);
+    let foreign = (who.0 + 1000, who.1);
+    let added = client
+        .add_batched(4, false, &[(foreign, &[1]), (who, &[0])])
+        .await;
+    assert_eq!(added, [[INVALID_PRODUCER_ID_MAPPING], [0]]);
+    let verified = client.add_batched(5, true, &[(who, &[0])]).await;
+    assert_eq!(verified, [[0]]);
+    let verified = client.add_batched(5, true, &[(who, &[1])]).await;
+    assert_eq!(verified, [[TRANSACTION_ABORTABLE]], "to ask does not add");
+    let verified = client.add_batched(5, true, &[(who, &[0, 1])]).await;
+    assert_eq!(verified, [[0, TRANSACTION_ABORTABLE]]);
+    let verified = client.add_batched(4, true, &[(who, &[1])]).await;
+    assert_eq!(verified, [[TRANSACTION_ABORTABLE]], "in version 4 as well");
+    let verified = client
+        .add_batched(5, true, &[(stale, &[0]), (foreign, &[0])])
+        .await;
+    assert_eq!(verified, [[PRODUCER_FENCED], [INVALID_PRODUCER_ID_MAPPING]]);
+    assert_eq!(client.end(3, who, false).await.map(|_| ()), Ok(()));
+}
+
+#[tokio::test]
+async fn a_marker_needs_its_partition_and_no_older_producer() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let mut client = Client::new(&broker, "marker").await;
+    client.init().await;
+    let who = client.init().await;
+    assert_eq!(client.produce(12, who, 0, true, true).await, 0);
+    let stale = (who.0, who.1 - 1);
+    assert_eq!(
+        client.write_marker(stale, false, 0).await,
+        INVALID_PRODUCER_EPOCH
+    );
+    assert_eq!(
+        client.write_marker(who, false, 9).await,
+        UNKNOWN_TOPIC_OR_PARTITION
+    );
+    assert_eq!(client.write_marker(who, false, 0).await, 0);
 }

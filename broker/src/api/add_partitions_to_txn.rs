@@ -98,12 +98,15 @@ async fn add(
         });
     }
     if transaction.verify_only {
-        let verify = |state: &State| {
+        let verified = call.broker.replica().read(|state| {
             let known = state.transactional_id(&transaction.transactional_id);
-            verify(known, transaction, &partitions, version)
-        };
-        let error = call.broker.replica().read(verify);
-        return results(topics, |_, _| error.map_or(0, |e| e.code()));
+            verify(known, transaction, &partitions)
+        });
+        return results(topics, |topic, index| match &verified {
+            Err(error) => error.code(),
+            Ok(added) if of(topic, index).is_some_and(|of| added.contains(&of)) => 0,
+            Ok(_) => ResponseError::TransactionAbortable.code(),
+        });
     }
     for partitions in partitions.chunks(COMMAND_PARTITIONS_MAX) {
         let command = AddToTransaction {
@@ -138,26 +141,21 @@ async fn check(
     Ok(())
 }
 
-/// Whether all partitions are part of the producer's transaction.
+/// Which of the partitions are part of the producer's transaction.
 fn verify(
     known: Option<&TransactionalId>,
     asked: &AddPartitionsToTxnTransaction,
     partitions: &[TopicPartition],
-    version: i16,
-) -> Option<ResponseError> {
-    let Some(known) = known.filter(|known| known.producer.id == asked.producer_id.0) else {
-        return Some(ResponseError::InvalidProducerIdMapping);
-    };
+) -> Result<BTreeSet<TopicPartition>, ResponseError> {
+    let known = known
+        .filter(|known| known.producer.id == asked.producer_id.0)
+        .ok_or(ResponseError::InvalidProducerIdMapping)?;
     if known.producer.epoch != asked.producer_epoch {
-        return Some(ResponseError::ProducerFenced);
+        return Err(ResponseError::ProducerFenced);
     }
-    let none = BTreeSet::new();
-    let added = known.ongoing.as_ref().map_or(&none, |o| &o.partitions);
-    let all = partitions.iter().all(|partition| added.contains(partition));
-    (!all).then_some(match version {
-        4 => ResponseError::InvalidTxnState,
-        _ => ResponseError::TransactionAbortable,
-    })
+    let ongoing = known.ongoing.as_ref();
+    let is_added = |of: &&TopicPartition| ongoing.is_some_and(|o| o.partitions.contains(of));
+    Ok(partitions.iter().filter(is_added).copied().collect())
 }
 
 fn results(

@@ -23,16 +23,25 @@ pub(super) const API: Api = Api {
 async fn handle(call: Call) -> Answer {
     let body: DescribeTransactionsRequest = call.request.decode()?;
     let is_current = call.broker.replica().barrier().await.is_ok();
-    let mut ids = body.transactional_ids;
-    // Each is told of once: an answer is not larger than the state.
-    ids.sort_unstable();
-    ids.dedup();
-    let states = call.broker.replica().read(|state| {
-        let ids = ids.into_iter();
-        ids.map(|id| describe(state, id, is_current)).collect()
-    });
+    let ids = body.transactional_ids;
+    let states = call
+        .broker
+        .replica()
+        .read(|state| describe_each(state, ids, is_current));
     let response = DescribeTransactionsResponse::default().with_transaction_states(states);
     call.request.respond(&response)
+}
+
+/// Tells of each once, however often it is asked for: an answer is not larger than the state.
+fn describe_each(
+    state: &State,
+    mut ids: Vec<TransactionalId>,
+    is_current: bool,
+) -> Vec<TransactionState> {
+    ids.sort_unstable();
+    ids.dedup();
+    let ids = ids.into_iter();
+    ids.map(|id| describe(state, id, is_current)).collect()
 }
 
 fn describe(state: &State, id: TransactionalId, is_current: bool) -> TransactionState {
@@ -121,6 +130,8 @@ mod tests {
             .map(|t| (t.topic.as_str(), &t.partitions[..]))
             .collect();
         assert_eq!(topics, [("t", &[0, 2][..])]);
+        let asked = vec![id("a"), id("b"), id("a")];
+        assert_eq!(describe_each(&state, asked, true).len(), 2, "each once");
         let code = |text, is_current| describe(&state, id(text), is_current).error_code;
         assert_eq!(
             code("b", true),
