@@ -95,6 +95,8 @@ def end_with_the_run(machine, work):
     """Whatever ends the run early ends all that it has started."""
 
     def ended(number, _):
+        # Whatever was printing may have been interrupted in it.
+        os.write(1, f"FAIL run: ended by signal {number}\n".encode())
         children.end()
         machine.end()
         shutil.rmtree(work, ignore_errors=True)
@@ -109,7 +111,7 @@ def run_all(cluster, logs, report):
     setting = Setting(cluster, logs, os.environ.get("RUN", str(int(time.time()))), report)
     asked = list(able(cluster, report))
     if "churn" in parts:
-        with ThreadPoolExecutor(int(os.environ.get("SIDE_BY_SIDE", "4"))) as pool:
+        with ThreadPoolExecutor(int(os.environ.get("SIDE_BY_SIDE", "5"))) as pool:
             list(pool.map(lambda client: lanes.run(setting, client), asked))
     if "takeover" in parts and isinstance(cluster, Millrace):
         takeover.run(setting, asked)
