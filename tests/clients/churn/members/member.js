@@ -25,8 +25,10 @@ let owned = []
 let memberId = null
 // Of what it owns; told by the first heartbeat after it has joined.
 let generation = -1
-const disown = (event, member) => {
-  if (owned.length > 0) emit(event, { partitions: owned, member })
+// When it asked to join anew: what it has to give up then it is told of only when it has joined.
+let joining
+const disown = (event, member, t = Date.now()) => {
+  if (owned.length > 0) emit(event, { partitions: owned, member, t })
   owned = []
   generation = -1
 }
@@ -99,7 +101,8 @@ async function eachBatch({ batch, resolveOffset, heartbeat, isRunning, isStale }
 
 async function main() {
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-    disown('revoked', payload.memberId)
+    disown('revoked', payload.memberId, joining)
+    joining = undefined
     owned = payload.memberAssignment[args.topic] || []
     memberId = payload.memberId
     emit('assigned', { partitions: owned, member: memberId })
@@ -109,9 +112,13 @@ async function main() {
     generation = payload.groupGenerationId
     emit('generation', { generation })
   })
+  consumer.on(consumer.events.REQUEST, ({ payload }) => {
+    if (payload.apiName === 'JoinGroup') joining = joining || payload.sentAt
+  })
   consumer.on(consumer.events.REBALANCING, ({ payload }) => disown('revoked', payload.memberId))
   consumer.on(consumer.events.CRASH, ({ payload }) => {
     disown('lost')
+    joining = undefined
     emit('error', { error: String(payload.error) })
     // It takes some errors for final, a session lost before a commit for one. Then its application begins again.
     if (!payload.restart) beginAgain(0)
