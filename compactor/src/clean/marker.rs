@@ -1,7 +1,9 @@
 //! Control batches: the markers that end transactions.
 //!
 //! The first pass that meets a marker sets its horizon; one after that horizon drops it. The data of
-//! an aborted transaction lies before its marker, so it is gone by then.
+//! an aborted transaction lies before its marker, so it is gone by then. Kafka keeps the marker of a
+//! commit for as long as data of the transaction is there; no consumer looks at it, and what a
+//! broker would read from it is in the metadata here, so it goes like that of an abort.
 
 use bytes::Bytes;
 use object_format::batch::{BatchHeader, BatchRewriter, RecordStream};
