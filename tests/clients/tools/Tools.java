@@ -24,7 +24,7 @@ public final class Tools {
 
     static final String RUN = Optional.ofNullable(System.getenv("RUN")).orElse("");
     private static final List<String> AREAS = List.of(Optional.ofNullable(System.getenv("AREAS"))
-        .orElse("topic config data group cluster").split(" "));
+        .orElse("topic config data group share cluster").split(" "));
     static String bootstrap;
     static Admin admin;
     private static int failed = 0;
@@ -109,6 +109,7 @@ public final class Tools {
             if (wanted("config")) ConfigCases.all();
             if (wanted("data")) DataCases.all();
             if (wanted("group")) GroupCases.all();
+            if (wanted("share")) ShareCases.all();
             if (wanted("cluster")) ClusterCases.all();
         }
         System.exit(failed == 0 ? 0 : 1);
