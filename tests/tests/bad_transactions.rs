@@ -6,6 +6,8 @@
 use kafka_protocol::messages::add_partitions_to_txn_request::{
     AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
@@ -14,12 +16,12 @@ use kafka_protocol::messages::write_txn_markers_request::{
 };
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, FindCoordinatorRequest,
-    GroupId, InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest,
-    WriteTxnMarkersRequest,
+    GroupId, InitProducerIdRequest, ListOffsetsRequest, OffsetFetchRequest, TransactionalId,
+    TxnOffsetCommitRequest, WriteTxnMarkersRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use tests::broker::Broker;
-use tests::raw::{Batch, Raw, produce_request, topic_name};
+use tests::raw::{Batch, Raw, fetch_request, produce_request, topic_name};
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const ILLEGAL_GENERATION: i16 = 22;
@@ -32,6 +34,7 @@ const INVALID_TRANSACTION_TIMEOUT: i16 = 50;
 const CONCURRENT_TRANSACTIONS: i16 = 51;
 const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 const OPERATION_NOT_ATTEMPTED: i16 = 55;
+const UNSTABLE_OFFSET_COMMIT: i16 = 88;
 const PRODUCER_FENCED: i16 = 90;
 const TRANSACTION_ABORTABLE: i16 = 120;
 /// COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE and NOT_COORDINATOR, while Apache Kafka makes its internal topics.
@@ -179,6 +182,43 @@ impl Client {
         let request = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
         let response = self.raw.call(1, &request).await.unwrap();
         response.markers[0].topics[0].partitions[0].error_code
+    }
+
+    /// The end of partition 0 for readers of this isolation level.
+    async fn end_offset(&mut self, isolation_level: i8) -> i64 {
+        let partition = ListOffsetsPartition::default().with_timestamp(-1);
+        let topic = ListOffsetsTopic::default()
+            .with_name(topic_name(&self.topic))
+            .with_partitions(vec![partition]);
+        let request = ListOffsetsRequest::default()
+            .with_replica_id((-1).into())
+            .with_isolation_level(isolation_level)
+            .with_topics(vec![topic]);
+        let response = self.raw.call(4, &request).await.unwrap();
+        response.topics[0].partitions[0].offset
+    }
+
+    /// What the group has committed for partition 0, and the error.
+    async fn committed(&mut self, require_stable: bool) -> (i64, i16) {
+        let topic = OffsetFetchRequestTopic::default()
+            .with_name(topic_name(&self.topic))
+            .with_partition_indexes(vec![0]);
+        let request = OffsetFetchRequest::default()
+            .with_group_id(GroupId(StrBytes::from_string(self.id.clone())))
+            .with_topics(Some(vec![topic]))
+            .with_require_stable(require_stable);
+        let response = self.raw.call(7, &request).await.unwrap();
+        let partition = &response.topics[0].partitions[0];
+        (partition.committed_offset, partition.error_code)
+    }
+
+    /// The last stable offset of partition 0, and how many aborted transactions a reader of what is committed passes over.
+    async fn fetch_committed(&mut self) -> (i64, usize) {
+        let request = fetch_request(&self.topic, 0, 0).with_isolation_level(1);
+        let response = self.raw.call(11, &request).await.unwrap();
+        let partition = &response.responses[0].partitions[0];
+        let aborted = partition.aborted_transactions.as_ref();
+        (partition.last_stable_offset, aborted.map_or(0, Vec::len))
     }
 
     async fn produce(
@@ -419,6 +459,9 @@ async fn only_what_exists_is_added_and_by_its_own_producer() {
         PRODUCER_FENCED
     );
     assert_eq!(client.add(3, who, &[0, 1]).await, [0, 0]);
+    assert_eq!(client.end(4, who, true).await.map(|_| ()), Ok(()));
+    // Only the newer protocol raises the epoch.
+    assert_eq!(client.add(3, who, &[0]).await, [0]);
     assert_eq!(client.end(3, who, true).await.map(|_| ()), Ok(()));
 }
 
@@ -485,7 +528,21 @@ async fn offsets_need_their_transaction() {
         client.commit_offset(5, stale, -1).await,
         INVALID_PRODUCER_EPOCH
     );
+    let unstable = client.committed(true).await;
+    assert_eq!(unstable, (-1, UNSTABLE_OFFSET_COMMIT));
+    assert_eq!(client.committed(false).await, (-1, 0));
+    let foreign = (who.0 + 1000, who.1);
+    assert_eq!(
+        client.commit_offset(5, foreign, -1).await,
+        INVALID_PRODUCER_ID_MAPPING
+    );
     let raised = client.end(5, who, true).await.unwrap();
+    // Apache Kafka writes its markers after it has answered.
+    let mut committed = client.committed(true).await;
+    while committed.1 == UNSTABLE_OFFSET_COMMIT {
+        committed = client.committed(true).await;
+    }
+    assert_eq!(committed, (5, 0));
     assert_eq!(client.add_offsets(3, raised).await, 0);
     assert_eq!(client.commit_offset(3, raised, -1).await, 0);
     assert_eq!(client.end(3, raised, true).await.map(|_| ()), Ok(()));
@@ -557,5 +614,11 @@ async fn a_marker_needs_its_partition_and_no_older_producer() {
         client.write_marker(who, false, 9).await,
         UNKNOWN_TOPIC_OR_PARTITION
     );
+    let ends = [client.end_offset(0).await, client.end_offset(1).await];
+    assert_eq!(ends, [1, 0], "what is undecided");
+    assert_eq!(client.fetch_committed().await, (0, 0));
     assert_eq!(client.write_marker(who, false, 0).await, 0);
+    let ends = [client.end_offset(0).await, client.end_offset(1).await];
+    assert_eq!(ends, [2, 2], "the record and the marker");
+    assert_eq!(client.fetch_committed().await, (2, 1));
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use control_plane::state::{
     AddToTransaction, DeregisterAgent, EndTransaction, EndedBy, ForgetTransactionalIds, Heartbeat,
     InitTransactionalId, Producer, State, TransactionEnd,
@@ -5,6 +7,7 @@ use control_plane::state::{
 
 use super::expiry::idle;
 use super::timeouts::overdue;
+use super::transaction_node;
 use crate::api::testing::{command_at, register, state_with};
 use crate::topology;
 
@@ -51,6 +54,24 @@ fn nodes(state: &State) -> Vec<i32> {
 }
 
 #[test]
+fn an_agent_that_drains_looks_after_nothing_while_there_are_others() {
+    let places = |state: &State| -> BTreeSet<Option<i32>> {
+        let nodes = topology::nodes(state);
+        let place = |number| transaction_node(&nodes, &id(number)).map(|node| node.id);
+        (0..20).map(place).collect()
+    };
+    let mut state = busy();
+    assert_eq!(places(&state).len(), 2);
+    command_at(&mut state, BEGUN_MS, Heartbeat { draining: true });
+    let nodes = topology::nodes(&state);
+    let steady = nodes.iter().find(|node| !node.draining).map(|n| n.id);
+    assert_eq!(places(&state), BTreeSet::from([steady]));
+    let mut alone = state_with(&[]);
+    command_at(&mut alone, BEGUN_MS, Heartbeat { draining: true });
+    assert!(places(&alone).iter().all(Option::is_some));
+}
+
+#[test]
 fn each_overdue_transaction_is_aborted_by_one_agent() {
     let mut state = busy();
     let ids = |state: &State| -> Vec<Vec<String>> {
@@ -75,6 +96,7 @@ fn each_overdue_transaction_is_aborted_by_one_agent() {
     command_at(&mut state, BEGUN_MS + 5_002, DeregisterAgent {});
     assert_eq!(ids(&state).iter().map(Vec::len).collect::<Vec<_>>(), [10]);
     for end in overdue(&state, nodes(&state)[0]) {
+        assert_eq!(end.end, TransactionEnd::Abort);
         assert!(command_at(&mut state, BEGUN_MS + 5_003, end).is_ok());
     }
     assert_eq!(ids(&state).concat(), [""; 0]);
