@@ -29,20 +29,19 @@ pub(super) struct Leased {
 /// The state here holds every save made under earlier leases once the acquisition is applied here.
 pub(super) async fn acquire(shared: &Shared, key: &ShareKey) -> Result<Leased, ShareError> {
     let session = &shared.session;
-    let held = session
-        .replica()
-        .read(|s| s.share_leader(&key.group, key.partition));
-    let lease = match held {
-        Some(lease) => lease,
-        None => {
-            let acquire = AcquireShare {
-                group: key.group.clone(),
-                partition: key.partition,
-            };
-            let acquired = session.submit(acquire).await.map_err(error_of)?;
-            acquired.map_err(refused)?
-        }
+    let leader = |s: &State| s.share_leader(&key.group, key.partition);
+    let held = session.replica().read(leader);
+    if held.is_some_and(|lease| lease.leader != session.epoch()) {
+        return Err(ShareError::NotLeader);
+    }
+    // SUBTLE: asked for even if this process has it already. A task before this one may have given up a
+    // save whose outcome it did not learn; this is behind it.
+    let acquire = AcquireShare {
+        group: key.group.clone(),
+        partition: key.partition,
     };
+    let acquired = session.submit(acquire).await.map_err(error_of)?;
+    let lease = acquired.map_err(refused)?;
     if lease.leader != session.epoch() {
         return Err(ShareError::NotLeader);
     }
