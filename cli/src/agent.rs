@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use broker::BrokerConfig;
-use runtime::telemetry::{self, AdminServer, LogFormat, Metrics, Readiness};
-use runtime::{Rng, Shutdown, SystemClock};
 
+use crate::process::Process;
 use crate::settings_args::Args;
 use crate::{Failure, plane};
 
@@ -43,48 +42,29 @@ enum Role {
 }
 
 async fn run(args: Args, role: Role, defaults: &[(&str, &str)]) -> Result<(), Failure> {
-    let settings = args.resolve(defaults)?;
-    let format = match settings.text("log.format") {
-        "json" => LogFormat::Json,
-        _ => LogFormat::Readable,
-    };
-    telemetry::init_logging(format, settings.text("log.filter"))?;
-    let metrics = Metrics::install()?;
-    let shutdown = Shutdown::new(settings.duration("drain.timeout.ms"));
-    tokio::spawn(runtime::shutdown::signals(&shutdown)?);
-    let readiness = Readiness::new(&shutdown);
-    let serving = readiness.condition("serving");
-    serving.unmet("starting");
-    broker::metric_definitions::describe();
-    compactor::metric_definitions::describe();
-    let admin_listen = settings.text("admin.listen");
-    let admin_listen = admin_listen
-        .parse()
-        .map_err(|_| format!("admin.listen {admin_listen:?} is not an IP address and a port"))?;
-    let admin = AdminServer::bind(admin_listen, metrics.clone(), readiness)
-        .await
-        .map_err(|error| format!("cannot listen on {admin_listen} (admin.listen): {error}"))?;
-    let admin_address = admin.address();
-    tokio::spawn(metrics.upkeep());
-    let stopped = shutdown.clone();
-    tokio::spawn(admin.serve(async move { stopped.drain_over().await }));
-
-    let rng = Rng::from_os();
-    let clock = SystemClock::shared();
+    let process = Process::start(args.resolve(defaults)?).await?;
+    let Process {
+        settings,
+        shutdown,
+        serving,
+        clock,
+        rng,
+        admin_address,
+    } = process;
     let opened = plane::open(plane::Access::Join, &settings, &clock, &rng).await?;
     let config = BrokerConfig::new(settings, opened.puts_cost);
     let store_url = config.resolved.text("store.url").to_owned();
     let metadata = config.resolved.text("metadata.log").to_owned();
-    let duties = compactor::Config::new(&config.resolved);
+    let duties = ::compactor::Config::new(&config.resolved);
     let running = broker::start(config, opened.parts, shutdown.clone()).await?;
     if role == Role::Dev {
-        let parts = compactor::Parts {
+        let parts = ::compactor::Parts {
             session: running.session.clone(),
-            store: opened.garbage_store,
+            stores: opened.duty_stores,
             clock: clock.clone(),
             rng: rng.fork("compactor"),
         };
-        tokio::spawn(compactor::run(duties, parts, shutdown.clone()));
+        tokio::spawn(::compactor::run(duties, parts, shutdown.clone()));
     }
     serving.met();
     announce(

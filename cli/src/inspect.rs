@@ -177,6 +177,7 @@ fn show_partition(state: &State, name: &str, partition: u32) -> Result<(), Failu
             bytes,
             offsets,
             max_timestamp,
+            ..
         },
     ) in &partition.extents
     {

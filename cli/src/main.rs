@@ -2,8 +2,10 @@
 
 mod agent;
 pub mod client;
+mod compactor;
 mod inspect;
 mod plane;
+mod process;
 mod settings_args;
 pub mod tools;
 
@@ -25,6 +27,8 @@ enum Command {
     Dev(settings_args::Args),
     /// Run an agent.
     Broker(settings_args::Args),
+    /// Rewrite small objects, apply retention, collect garbage, verify what is stored.
+    Compactor(compactor::Args),
     /// Show what the bucket and the metadata really hold.
     Inspect(inspect::Args),
     /// Create, list, describe and delete topics.
@@ -47,6 +51,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Dev(args) => return agent::dev(args).await,
         Command::Broker(args) => return agent::broker(args).await,
+        Command::Compactor(args) => return compactor::run(args).await,
         Command::Inspect(args) => return inspect::run(args).await,
         Command::Topic(args) => tools::topic::run(args).await,
         Command::Produce(args) => tools::produce::run(args).await,

@@ -18,8 +18,8 @@ use crate::Failure;
 pub struct Opened {
     /// What an agent is made of.
     pub parts: Parts,
-    /// The bucket, for deleting garbage.
-    pub garbage_store: Store,
+    /// The bucket, for the background duties.
+    pub duty_stores: ::compactor::Stores,
     /// Whether the store charges for requests.
     pub puts_cost: bool,
 }
@@ -50,7 +50,7 @@ pub async fn open(
         }
     }
     let options = StoreOptions::from_settings(settings);
-    let [produce, fetch, metadata, garbage] = open_stores(url, &options, clock)?;
+    let [produce, fetch, metadata, compaction, garbage, scrub] = open_stores(url, &options, clock)?;
     let cluster_id = match access {
         Access::Join => {
             store::probe(&metadata, rng).await?;
@@ -101,7 +101,11 @@ pub async fn open(
         .any(|scheme| url.starts_with(scheme));
     Ok(Opened {
         parts,
-        garbage_store: garbage,
+        duty_stores: ::compactor::Stores {
+            compaction,
+            garbage,
+            scrub,
+        },
         puts_cost: is_bucket,
     })
 }
@@ -111,13 +115,20 @@ fn open_stores(
     url: &str,
     options: &StoreOptions,
     clock: &SharedClock,
-) -> Result<[Store; 4], Failure> {
-    let duties = [Duty::Produce, Duty::Fetch, Duty::Metadata, Duty::Garbage];
+) -> Result<[Store; 6], Failure> {
+    let duties = [
+        Duty::Produce,
+        Duty::Fetch,
+        Duty::Metadata,
+        Duty::Compaction,
+        Duty::Garbage,
+        Duty::Scrub,
+    ];
     let opened = store::open_clients(url, options, duties.len())?;
     let mut metered = opened
         .into_iter()
         .zip(duties)
         .map(|(inner, duty)| Arc::new(MeteredStore::new(inner, duty, clock.clone())) as Store);
     let mut next = || metered.next().ok_or("a store client is missing");
-    Ok([next()?, next()?, next()?, next()?])
+    Ok([next()?, next()?, next()?, next()?, next()?, next()?])
 }

@@ -21,7 +21,7 @@ pub struct Args {
 /// Every setting there is.
 pub fn table() -> Vec<Setting> {
     let mut table = broker::settings();
-    table.extend_from_slice(compactor::SETTINGS);
+    table.extend_from_slice(::compactor::SETTINGS);
     table
 }
 

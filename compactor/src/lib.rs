@@ -1,58 +1,47 @@
-//! Background duties on the bucket, under leases. The only code that deletes data (I3).
+//! Background duties on the bucket, under leases and claims. The only code that deletes data (I3).
 //!
-//! There is one duty so far: collecting garbage. Rewriting objects, retention and scrubbing follow.
+//! | duty | what it does |
+//! |---|---|
+//! | [`jobs::layout`] | small objects of many partitions become long runs of each |
+//! | [`jobs::merge`] | short runs of a partition become longer ones |
+//! | [`retention`] | log start offsets move over what is too old or too much |
+//! | [`garbage`] | objects that nothing names are deleted, after a grace period |
+//! | [`scrub`] | every stored byte is read and verified |
+//!
+//! Any number of processes may do them at once, and each may be killed anywhere.
 
 pub mod clean;
-mod garbage;
+pub mod garbage;
+pub mod jobs;
+pub mod layout;
 pub mod metric_definitions;
+mod pace;
+pub mod policy;
+pub mod retention;
+pub mod rewrite;
+pub mod scrub;
+mod settings;
+mod survey;
 
 use std::time::Duration;
 
 use control_plane::replica::Session;
-use runtime::settings::{Kind, Resolved, Setting};
 use runtime::{Rng, SharedClock, Shutdown, Store};
 
 pub use garbage::Collected;
+pub use pace::Pace;
+pub use rewrite::{RewriteError, Rewritten, Tools};
+pub use settings::{Config, SETTINGS};
 
-/// Settings of the compactor.
-pub const SETTINGS: &[Setting] = &[
-    Setting::new(
-        "garbage.grace.ms",
-        Kind::DurationMs {
-            min: 60_000,
-            max: i64::MAX,
-        },
-        "1h",
-        "Objects that nothing names are deleted after this long: longer than any read takes.",
-    ),
-    Setting::new(
-        "garbage.interval.ms",
-        Kind::DurationMs {
-            min: 1_000,
-            max: i64::MAX,
-        },
-        "60s",
-        "How often garbage is looked for.",
-    ),
-];
-
-/// Settings of the compactor, typed.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// `garbage.grace.ms`, in the log's time.
-    pub garbage_grace: Duration,
-    /// `garbage.interval.ms`.
-    pub garbage_interval: Duration,
-}
-
-impl Config {
-    /// From settings that have [`SETTINGS`] among them.
-    pub fn new(resolved: &Resolved) -> Self {
-        Self {
-            garbage_grace: resolved.duration("garbage.grace.ms"),
-            garbage_interval: resolved.duration("garbage.interval.ms"),
-        }
-    }
+/// Clients of the bucket, one for each duty, so that none waits behind another.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// For rewriting.
+    pub compaction: Store,
+    /// For deleting.
+    pub garbage: Store,
+    /// For verifying.
+    pub scrub: Store,
 }
 
 /// What the duties are given.
@@ -61,27 +50,178 @@ pub struct Parts {
     /// The registration they act under.
     pub session: Session,
     /// The bucket.
-    pub store: Store,
+    pub stores: Stores,
     /// Time.
     pub clock: SharedClock,
     /// Randomness.
     pub rng: Rng,
 }
 
-/// Does the duties until `shutdown` begins or the session's replica stops.
-pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) {
-    let trouble = runtime::Trouble::new("cannot collect garbage", parts.clock.clone());
-    loop {
-        let pause = parts.rng.jitter(config.garbage_interval);
-        let slept = shutdown.unless_begun(tokio::time::sleep(pause)).await;
-        if slept.is_none() || parts.session.replica().failure().is_some() {
-            return;
-        }
-        match collect_garbage(&config, &parts).await {
-            Ok(_) => trouble.over(),
-            Err(error) => trouble.report(&error),
+impl Parts {
+    /// What rewriting is done with.
+    pub fn rewriting(&self, config: &Config) -> Tools {
+        Tools {
+            session: self.session.clone(),
+            store: self.stores.compaction.clone(),
+            clock: self.clock.clone(),
+            limits: config.limits,
+            pace: Pace::new(config.bytes_per_second, self.clock.clone()),
         }
     }
+
+    /// What scrubbing is done with.
+    pub fn scrubbing(&self, config: &Config) -> Tools {
+        Tools {
+            store: self.stores.scrub.clone(),
+            pace: Pace::new(config.scrub_bytes_per_second, self.clock.clone()),
+            ..self.rewriting(config)
+        }
+    }
+}
+
+/// Does the duties until `shutdown` begins or the session's replica stops.
+pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) {
+    let work = Work {
+        rewriting: parts.rewriting(&config),
+        scrubbing: parts.scrubbing(&config),
+        config,
+        parts,
+        shutdown,
+    };
+    let (often, seldom) = (work.config.interval, work.config.garbage_interval);
+    tokio::join!(
+        work.every(often, Duty::Rewrite, "cannot rewrite objects"),
+        work.every(often, Duty::Retain, "cannot apply retention"),
+        work.every(seldom, Duty::Collect, "cannot collect garbage"),
+        work.every(seldom, Duty::Scrub, "cannot verify objects"),
+    );
+}
+
+/// What is done again and again.
+#[derive(Clone, Copy, Debug)]
+enum Duty {
+    Rewrite,
+    Retain,
+    Collect,
+    Scrub,
+}
+
+struct Work {
+    config: Config,
+    parts: Parts,
+    rewriting: Tools,
+    scrubbing: Tools,
+    shutdown: Shutdown,
+}
+
+impl Work {
+    /// Does a duty in these intervals, and says when it fails and when that is over.
+    async fn every(&self, interval: Duration, duty: Duty, trouble: &'static str) {
+        let trouble = runtime::Trouble::new(trouble, self.parts.clock.clone());
+        loop {
+            let pause = tokio::time::sleep(self.parts.rng.jitter(interval));
+            let slept = self.shutdown.unless_begun(pause).await;
+            if slept.is_none() || self.parts.session.replica().failure().is_some() {
+                return;
+            }
+            match self.shutdown.unless_begun(self.pass(duty)).await {
+                Some(Ok(())) => trouble.over(),
+                Some(Err(error)) => trouble.report(&error),
+                None => return,
+            }
+        }
+    }
+
+    async fn pass(&self, duty: Duty) -> Result<(), String> {
+        let session = &self.parts.session;
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        match duty {
+            Duty::Rewrite => {
+                survey::publish(session, &self.config);
+                rewrite_all(&self.rewriting, &self.shutdown)
+                    .await
+                    .map_err(|e| text(&e))
+            }
+            Duty::Retain => {
+                let wall_ms = self.parts.clock.wall_ms();
+                let done = retention::pass(session, &self.config.defaults, wall_ms).await;
+                done.map(|_| ()).map_err(|e| text(&e))
+            }
+            Duty::Collect => {
+                let done = collect_garbage(&self.config, &self.parts).await;
+                done.map(|_| ()).map_err(|e| text(&e))
+            }
+            Duty::Scrub => {
+                let done = scrub::pass(&self.scrubbing, self.config.scrub_period).await;
+                done.map(|_| ()).map_err(|e| text(&e))
+            }
+        }
+    }
+}
+
+/// Rewrites for as long as there is something that is due.
+async fn rewrite_all(tools: &Tools, shutdown: &Shutdown) -> Result<(), RewriteError> {
+    while !shutdown.is_begun() {
+        let done = match jobs::layout(tools, false).await? {
+            None => jobs::merge(tools).await?,
+            done => done,
+        };
+        if done.is_none() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// What a run of all duties to their end did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Partitions that retention shortened.
+    pub retained: usize,
+    /// What was rewritten.
+    pub rewritten: Rewritten,
+    /// Objects deleted.
+    pub collected: usize,
+    /// Objects verified.
+    pub scrubbed: scrub::Scrubbed,
+}
+
+/// Does every duty until nothing is left to do, and does not wait for small objects to become many.
+///
+/// # Errors
+/// The first failure, in words; what was done stays done.
+pub async fn drain(config: &Config, parts: &Parts) -> Result<Drained, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let tools = parts.rewriting(config);
+    let mut drained = Drained::default();
+    let wall_ms = parts.clock.wall_ms();
+    let retained = retention::pass(&parts.session, &config.defaults, wall_ms).await;
+    drained.retained = retained.map_err(|e| text(&e))?;
+    loop {
+        let done = match jobs::layout(&tools, true).await.map_err(|e| text(&e))? {
+            None => jobs::merge(&tools).await.map_err(|e| text(&e))?,
+            done => done,
+        };
+        let Some(done) = done else { break };
+        drained.rewritten.add(done);
+    }
+    loop {
+        let collected = collect_garbage(config, parts).await.map_err(|e| text(&e))?;
+        if collected == Collected::default() {
+            break;
+        }
+        drained.collected += collected.objects;
+    }
+    loop {
+        let scrubbed = scrub::pass(&parts.scrubbing(config), config.scrub_period).await;
+        let scrubbed = scrubbed.map_err(|e| text(&e))?;
+        drained.scrubbed.good += scrubbed.good;
+        drained.scrubbed.damaged += scrubbed.damaged;
+        if scrubbed.good == 0 {
+            break;
+        }
+    }
+    Ok(drained)
 }
 
 /// One pass of garbage collection; nothing if another process holds the lease.
@@ -89,5 +229,5 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) {
 /// # Errors
 /// If the log or the store fails; what is left is found again by the next pass.
 pub async fn collect_garbage(config: &Config, parts: &Parts) -> Result<Collected, garbage::Error> {
-    garbage::collect(&parts.session, &parts.store, config.garbage_grace).await
+    garbage::collect(&parts.session, &parts.stores.garbage, config.garbage_grace).await
 }

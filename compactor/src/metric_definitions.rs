@@ -1,7 +1,10 @@
 //! The metrics of the compactor.
 
+use control_plane::state::JobKind;
 use metrics::Unit;
 use runtime::telemetry::metric::{self, Metric};
+
+use crate::rewrite::Rewritten;
 
 /// Objects deleted.
 pub const GARBAGE_OBJECTS: Metric = Metric::counter(
@@ -19,10 +22,184 @@ pub const GARBAGE_WAITING: Metric = Metric::gauge(
     &[],
 );
 
+/// Small objects that wait to be rewritten.
+pub const BACKLOG_OBJECTS: Metric = Metric::gauge(
+    "millrace_compaction_backlog_objects",
+    Unit::Count,
+    "Small objects that wait to be rewritten.",
+    &[],
+);
+
+/// Bytes in them.
+pub const BACKLOG_BYTES: Metric = Metric::gauge(
+    "millrace_compaction_backlog_bytes",
+    Unit::Bytes,
+    "Bytes of records in small objects that wait to be rewritten.",
+    &[],
+);
+
+/// Age of the oldest of them.
+pub const BACKLOG_AGE: Metric = Metric::gauge(
+    "millrace_compaction_backlog_age_seconds",
+    Unit::Seconds,
+    "Age of the oldest small object that waits to be rewritten.",
+    &[],
+);
+
+/// Jobs of all processes.
+pub const JOBS_RUNNING: Metric = Metric::gauge(
+    "millrace_compaction_jobs",
+    Unit::Count,
+    "Rewriting jobs under way, in all processes.",
+    &[],
+);
+
+/// Jobs finished here.
+pub const JOBS_DONE: Metric = Metric::counter(
+    "millrace_compaction_jobs_total",
+    Unit::Count,
+    "Rewriting jobs that this process finished.",
+    &["kind"],
+);
+
+/// Jobs given up here.
+pub const JOBS_FAILED: Metric = Metric::counter(
+    "millrace_compaction_jobs_failed_total",
+    Unit::Count,
+    "Rewriting jobs that this process gave up.",
+    &["kind"],
+);
+
+/// Bytes read.
+pub const BYTES_READ: Metric = Metric::counter(
+    "millrace_compaction_read_bytes_total",
+    Unit::Bytes,
+    "Bytes that rewriting read.",
+    &["kind"],
+);
+
+/// Bytes written: over those ingested, the write amplification.
+pub const BYTES_WRITTEN: Metric = Metric::counter(
+    "millrace_compaction_written_bytes_total",
+    Unit::Bytes,
+    "Bytes of the objects that rewriting wrote; divided by the bytes produced it is the write amplification.",
+    &["kind"],
+);
+
+/// Swaps that came too late.
+pub const OUTDATED: Metric = Metric::counter(
+    "millrace_compaction_outdated_runs_total",
+    Unit::Count,
+    "Runs that were rewritten in vain, because what they were made of had changed meanwhile.",
+    &["kind"],
+);
+
+/// Partitions shortened by retention.
+pub const RETENTION_PARTITIONS: Metric = Metric::counter(
+    "millrace_retention_partitions_total",
+    Unit::Count,
+    "How often retention moved the log start offset of a partition.",
+    &[],
+);
+
+/// Damaged objects found.
+pub const DAMAGED: Metric = Metric::counter(
+    "millrace_damaged_objects_found_total",
+    Unit::Count,
+    "How often an object was found to be damaged or missing. Each is named in the log and by `millrace inspect`.",
+    &[],
+);
+
+/// Damaged objects that something names.
+pub const DAMAGED_KNOWN: Metric = Metric::gauge(
+    "millrace_damaged_objects",
+    Unit::Count,
+    "Objects that hold records and are known to be damaged or missing. Not 0 is an alarm.",
+    &[],
+);
+
+/// Bytes scrubbed.
+pub const SCRUBBED_BYTES: Metric = Metric::counter(
+    "millrace_scrubbed_bytes_total",
+    Unit::Bytes,
+    "Stored bytes that were read and found to be what was written.",
+    &[],
+);
+
+/// The oldest byte not verified.
+pub const SCRUB_AGE: Metric = Metric::gauge(
+    "millrace_scrub_oldest_unverified_seconds",
+    Unit::Seconds,
+    "How long ago the byte was written or verified that was not verified for longest.",
+    &[],
+);
+
+/// Extents.
+pub const EXTENTS: Metric = Metric::gauge(
+    "millrace_metadata_extents",
+    Unit::Count,
+    "Extents in the metadata: runs of records that a reader asks the store for one by one.",
+    &[],
+);
+
+/// Bytes stored.
+pub const LIVE_BYTES: Metric = Metric::gauge(
+    "millrace_live_bytes",
+    Unit::Bytes,
+    "Bytes of records that the metadata names.",
+    &[],
+);
+
+/// Bytes of objects that something names.
+pub const OBJECT_BYTES: Metric = Metric::gauge(
+    "millrace_object_bytes",
+    Unit::Bytes,
+    "Bytes of the objects that the metadata names: with what is of no use in them any more.",
+    &[],
+);
+
 /// Every metric of this crate.
-pub const ALL: &[Metric] = &[GARBAGE_OBJECTS, GARBAGE_WAITING];
+pub const ALL: &[Metric] = &[
+    GARBAGE_OBJECTS,
+    GARBAGE_WAITING,
+    BACKLOG_OBJECTS,
+    BACKLOG_BYTES,
+    BACKLOG_AGE,
+    JOBS_RUNNING,
+    JOBS_DONE,
+    JOBS_FAILED,
+    BYTES_READ,
+    BYTES_WRITTEN,
+    OUTDATED,
+    RETENTION_PARTITIONS,
+    DAMAGED,
+    DAMAGED_KNOWN,
+    SCRUBBED_BYTES,
+    SCRUB_AGE,
+    EXTENTS,
+    LIVE_BYTES,
+    OBJECT_BYTES,
+];
 
 /// Tells the installed recorder what the metrics of this crate are.
 pub fn describe() {
     metric::describe(ALL);
+}
+
+/// The value of the `kind` label.
+pub(crate) fn label(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Layout => "layout",
+        JobKind::Merge => "merge",
+        JobKind::Clean => "clean",
+    }
+}
+
+/// Counts a finished job.
+pub(crate) fn count(kind: JobKind, done: &Rewritten) {
+    let kind = label(kind);
+    metrics::counter!(JOBS_DONE.name, "kind" => kind).increment(1);
+    metrics::counter!(BYTES_READ.name, "kind" => kind).increment(done.bytes_read);
+    metrics::counter!(BYTES_WRITTEN.name, "kind" => kind).increment(done.bytes_written);
+    metrics::counter!(OUTDATED.name, "kind" => kind).increment(done.outdated);
 }

@@ -139,6 +139,8 @@ pub struct Slice {
     pub offsets: u64,
     /// Greatest timestamp of its records, in milliseconds since 1970.
     pub max_timestamp: i64,
+    /// Whether its batches carry their base offsets, with gaps between them.
+    pub is_stamped: bool,
 }
 
 impl Slice {
@@ -155,6 +157,7 @@ impl Slice {
             base_offset,
             offsets: extent.offsets,
             max_timestamp: extent.max_timestamp,
+            is_stamped: extent.is_stamped,
         }
     }
 

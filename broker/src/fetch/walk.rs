@@ -175,7 +175,7 @@ impl<'a, 'b> Walk<'a, 'b> {
         let left = self.slice.end() - self.position;
         if left == 0 {
             return match self.offset {
-                offset if offset == end_offset => Ok(None),
+                offset if offset == end_offset || self.slice.is_stamped => Ok(None),
                 offset => Err(self.damaged(format!("the run ends at offset {offset}"))),
             };
         }
@@ -187,19 +187,24 @@ impl<'a, 'b> Walk<'a, 'b> {
         if bytes > left {
             return Err(self.damaged(format!("a batch of {bytes} bytes where {left} are left")));
         }
+        let base_offset = match self.slice.is_stamped {
+            true => header.base_offset,
+            false => self.offset,
+        };
         let offsets = header.offset_count();
-        if offsets < 1 || offsets > end_offset - self.offset {
-            return Err(self.damaged(format!("a batch of {offsets} offsets")));
+        let room = end_offset.saturating_sub(base_offset);
+        if base_offset < self.offset || offsets < 1 || offsets > room {
+            return Err(self.damaged(format!("a batch of {offsets} offsets at {base_offset}")));
         }
         self.fill(bytes).await?;
         let batch = Batch {
             header,
             position: self.position,
-            base_offset: self.offset,
+            base_offset,
             pieces: self.take(bytes),
         };
         self.position += bytes;
-        self.offset += offsets;
+        self.offset = base_offset + offsets;
         Ok(Some(batch))
     }
 

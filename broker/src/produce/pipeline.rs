@@ -15,7 +15,7 @@ use control_plane::replica::{Session, SubmitError};
 use control_plane::state::{BatchMeta, BatchOutcome, CommitObject, CommitRun};
 use object_format::batch::BatchHeader;
 use object_format::object::{ObjectBuilder, SealedObject};
-use object_format::{ObjectId, TopicPartition, path};
+use object_format::{TopicPartition, path};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use parking_lot::Mutex;
@@ -88,7 +88,6 @@ struct Open {
     /// Full ones, in the order of arrival, that could not be sealed yet because too many are under way.
     full: VecDeque<ObjectBuilder<Ticket>>,
     batcher: Batcher,
-    sequence: u64,
     closed: bool,
 }
 
@@ -122,7 +121,6 @@ impl Pipeline {
             builder: ObjectBuilder::new(),
             full: VecDeque::new(),
             batcher: Batcher::new(options.batcher, clock.monotonic()),
-            sequence: 0,
             closed: false,
         };
         let pipeline = Self(Arc::new(Inner {
@@ -226,21 +224,16 @@ impl Pipeline {
 
     /// Takes the oldest full object, or else the open one, and begins to upload it.
     fn seal(&self, under_way: tokio::sync::OwnedSemaphorePermit) -> Sealed {
-        let (builder, sequence) = {
+        let (builder, id) = {
             let mut open = self.0.open.lock();
-            let sequence = open.sequence;
-            open.sequence += 1;
+            let id = self.0.session.next_object();
             let builder = open.full.pop_front().unwrap_or_else(|| {
                 open.batcher.sealed(self.0.clock.monotonic());
                 std::mem::take(&mut open.builder)
             });
-            (builder, sequence)
+            (builder, id)
         };
         metrics::sealed(builder.bytes(), builder.batch_count());
-        let id = ObjectId {
-            writer: self.0.session.epoch(),
-            sequence,
-        };
         let object = Arc::new(builder.seal(id, self.0.clock.wall_ms()));
         let upload = tokio::spawn(self.clone().upload(object.clone()));
         Sealed {

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_format::AgentEpoch;
+use object_format::{AgentEpoch, ObjectId};
 use parking_lot::Mutex;
 use runtime::Shutdown;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -60,6 +61,7 @@ pub struct Session {
     node_id: i32,
     queue: mpsc::Sender<Job>,
     appended: watch::Receiver<Position>,
+    objects: Arc<AtomicU64>,
     /// Who has ended, as far as the network can tell.
     pub(super) gone: Arc<Mutex<BTreeSet<AgentEpoch>>>,
 }
@@ -126,6 +128,7 @@ impl Replica {
             node_id: registered.node_id,
             queue,
             appended,
+            objects: Arc::default(),
             gone: Arc::default(),
         })
     }
@@ -177,6 +180,15 @@ impl Session {
     /// This process's broker id.
     pub fn node_id(&self) -> i32 {
         self.node_id
+    }
+
+    /// The name of this process's next object, never given before. What is uploaded under it is to be committed or
+    /// abandoned: the metadata takes no object that is [`UPLOADS_MAX`](crate::state::UPLOADS_MAX) ahead of the last.
+    pub fn next_object(&self) -> ObjectId {
+        ObjectId {
+            writer: self.epoch,
+            sequence: self.objects.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     /// Position of this process's newest entry, watched.

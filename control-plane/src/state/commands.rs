@@ -4,15 +4,16 @@ use object_format::TopicPartition;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcquireGroup, AcquireLease, AcquireShare, AddToTransaction, AgentRejection, AllocateProducerId,
-    AlterConfigs, CommitObject, CommitOffsets, CommitRejection, CommitTransactionOffsets, Context,
-    Coordinator, CreatePartitions, CreateTopic, DeleteGroup, DeleteOffsets, DeleteRecords,
-    DeleteRecordsRejection, DeleteTopic, DeregisterAgent, EndTransaction, ExpireAgent,
-    ExpireOffsets, ForgetObjects, ForgetTransactionalIds, GroupRejection, Heartbeat,
-    InitTransactionalId, Lease, LeaseRejection, MarkerRejection, Producer, RaiseMetadataVersion,
-    RegisterAgent, Registered, ReleaseLease, ReleaseShare, ReportCheckpoint, ResetShare,
-    RunOutcome, SaveGroup, SaveShare, ShareLease, ShareRejection, State, TopicRejection,
-    TransactionRejection, VersionRejection, WriteMarkers,
+    AbandonObjects, AcquireGroup, AcquireLease, AcquireShare, AddToTransaction, AgentRejection,
+    AllocateProducerId, AlterConfigs, ClaimJob, CommitObject, CommitOffsets, CommitRejection,
+    CommitTransactionOffsets, Context, Coordinator, CreatePartitions, CreateTopic, DeleteGroup,
+    DeleteOffsets, DeleteRecords, DeleteRecordsRejection, DeleteTopic, DeregisterAgent,
+    EndTransaction, ExpireAgent, ExpireOffsets, FinishJob, ForgetObjects, ForgetTransactionalIds,
+    GroupRejection, Heartbeat, InitTransactionalId, JobRejection, Lease, LeaseRejection,
+    MarkerRejection, Producer, RaiseMetadataVersion, RegisterAgent, Registered, ReleaseLease,
+    ReleaseShare, RenewJob, ReplaceExtents, ReplaceRejection, ReportCheckpoint, ReportScrub,
+    ResetShare, RunOutcome, SaveGroup, SaveShare, ShareLease, ShareRejection, State,
+    TopicRejection, TransactionRejection, VersionRejection, WriteMarkers,
 };
 
 /// A command whose outcome has a type of its own.
@@ -94,4 +95,10 @@ commands! {
     ReleaseShare => bool,
     SaveShare => Result<(), ShareRejection>,
     ResetShare => Result<(), ShareRejection>,
+    ClaimJob => Result<u64, JobRejection>,
+    RenewJob => Result<(), JobRejection>,
+    FinishJob => bool,
+    ReplaceExtents => Result<Vec<bool>, ReplaceRejection>,
+    AbandonObjects => u64,
+    ReportScrub => u64,
 }

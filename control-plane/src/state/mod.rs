@@ -9,7 +9,9 @@
 //! | `departed` | agent epoch | objects it may have left behind | ExpireAgent, DeregisterAgent |
 //! | `topics`, `topic_names` | topic id, name | partitions, configs | CreateTopic, DeleteTopic, ... |
 //! | `partitions` | topic, partition | ends, extents, producers, markers | CommitObject, EndTransaction, DeleteRecords |
-//! | `objects` | object id | size, extents that name it | CommitObject, DeleteTopic, DeleteRecords |
+//! | `objects` | object id | size, extents that name it | CommitObject, ReplaceExtents, DeleteTopic, DeleteRecords |
+//! | `damaged` | object id | what is wrong with it | ReportScrub |
+//! | `jobs` | number | who rewrites what | ClaimJob, RenewJob, FinishJob, ReplaceExtents |
 //! | `garbage` | object id | since when nothing names it | the same, ForgetObjects |
 //! | `groups` | group id | coordinator, saved records, offsets | AcquireGroup, SaveGroup, CommitOffsets |
 //! | `broker_configs`, `agent_configs`, `group_configs` | name | configs | AlterConfigs |
@@ -19,6 +21,7 @@
 
 mod agents;
 mod commands;
+mod compaction;
 mod entry;
 mod groups;
 mod leases;
@@ -42,13 +45,17 @@ pub use agents::{
     Registered, UPLOADS_MAX,
 };
 pub use commands::{Command, Outcome, Submit};
+pub use compaction::{
+    AbandonObjects, ClaimJob, FinishJob, JOB_CLAIMS_MAX, JOB_TIMEOUT_MS, Job, JobKind,
+    JobRejection, RenewJob, ReplaceExtents, ReplaceRejection, Replacement, digest_of,
+};
 pub use entry::{Entry, EntryError};
 pub use groups::{
     AcquireGroup, CommitOffsets, CommittedOffset, Coordinator, DeleteGroup, DeleteOffsets, Group,
     GroupRejection, OffsetToCommit, SaveGroup,
 };
 pub use leases::{AcquireLease, Lease, LeaseRejection, ReleaseLease};
-pub use objects::{ForgetObjects, ObjectState};
+pub use objects::{Damage, ForgetObjects, ObjectState, ReportScrub};
 pub use offset_retention::ExpireOffsets;
 pub use partitions::{
     BatchMeta, BatchOutcome, BatchProducer, BatchRejection, CommitObject, CommitRejection,
@@ -72,6 +79,7 @@ pub use transactions::{
 pub use upkeep::{RaiseMetadataVersion, ReportCheckpoint, VersionRejection};
 
 use crate::log::Position;
+use compaction::Jobs;
 use transactions::Transactions;
 
 /// The newest metadata version this build understands.
@@ -101,6 +109,8 @@ pub struct State {
     pub(crate) partitions: BTreeMap<TopicPartition, Partition>,
     pub(crate) objects: BTreeMap<ObjectId, ObjectState>,
     pub(crate) garbage: BTreeMap<ObjectId, i64>,
+    pub(crate) damaged: BTreeMap<ObjectId, Damage>,
+    pub(crate) jobs: Jobs,
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) leases: BTreeMap<String, Lease>,
     pub(crate) transactions: Transactions,

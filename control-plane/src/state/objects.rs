@@ -12,8 +12,59 @@ pub struct ObjectState {
     pub bytes: u64,
     /// How many extents name it; never 0.
     pub extents: u64,
+    /// Bytes of those extents.
+    pub live_bytes: u64,
+    /// Whether it was written by compaction.
+    pub is_compacted: bool,
     /// The log's time when it was committed.
     pub committed_ms: i64,
+    /// The log's time when all its bytes were last read and found good; at first that of its commit.
+    pub verified_ms: i64,
+}
+
+/// Something is wrong with an object that extents name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Damage {
+    /// What.
+    pub what: String,
+    /// The log's time when it was found.
+    pub found_ms: i64,
+}
+
+/// Longest description of a damage that is kept.
+const DAMAGE_BYTES_MAX: usize = 512;
+
+/// Objects were read to their last byte. Gives how many of them something names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportScrub {
+    /// These are good.
+    pub verified: Vec<ObjectId>,
+    /// These are not.
+    pub damaged: Vec<(ObjectId, String)>,
+}
+
+impl ReportScrub {
+    pub(crate) fn apply(self, state: &mut State, by: Context, _: &mut Vec<TopicPartition>) -> u64 {
+        let mut named = 0;
+        for id in self.verified {
+            if let Some(object) = state.objects.get_mut(&id) {
+                object.verified_ms = by.now_ms;
+                state.damaged.remove(&id);
+                named += 1;
+            }
+        }
+        for (id, mut what) in self.damaged {
+            if !state.objects.contains_key(&id) {
+                continue;
+            }
+            let end = what.floor_char_boundary(DAMAGE_BYTES_MAX);
+            what.truncate(end);
+            let found_ms = state.damaged.get(&id).map_or(by.now_ms, |d| d.found_ms);
+            state.damaged.insert(id, Damage { what, found_ms });
+            named += 1;
+        }
+        named
+    }
 }
 
 /// These objects are deleted, and the orphans of these departed processes are collected. Gives how many entries were
@@ -42,6 +93,20 @@ impl ForgetObjects {
     }
 }
 
+impl ObjectState {
+    /// Of an object that is being committed.
+    pub(super) fn new(bytes: u64, extents: u64, live_bytes: u64, now_ms: i64) -> Self {
+        Self {
+            bytes,
+            extents,
+            live_bytes,
+            is_compacted: false,
+            committed_ms: now_ms,
+            verified_ms: now_ms,
+        }
+    }
+}
+
 impl State {
     /// An object that something names.
     pub fn object(&self, id: ObjectId) -> Option<&ObjectState> {
@@ -58,18 +123,21 @@ impl State {
         self.garbage.iter().map(|(&id, &since)| (id, since))
     }
 
-    pub(super) fn add_object(&mut self, id: ObjectId, bytes: u64, extents: u64, now_ms: i64) {
-        if extents == 0 {
-            self.garbage.insert(id, now_ms);
+    /// Objects in which something is known to be wrong.
+    pub fn damaged(&self) -> impl Iterator<Item = (ObjectId, &Damage)> {
+        self.damaged.iter().map(|(&id, damage)| (id, damage))
+    }
+
+    /// Whether something is known to be wrong with an object.
+    pub fn is_damaged(&self, id: ObjectId) -> bool {
+        self.damaged.contains_key(&id)
+    }
+
+    pub(super) fn add_object(&mut self, id: ObjectId, object: ObjectState) {
+        if object.extents == 0 {
+            self.garbage.insert(id, object.committed_ms);
         } else {
-            self.objects.insert(
-                id,
-                ObjectState {
-                    bytes,
-                    extents,
-                    committed_ms: now_ms,
-                },
-            );
+            self.objects.insert(id, object);
         }
     }
 
@@ -79,8 +147,10 @@ impl State {
                 continue;
             };
             object.extents -= 1;
+            object.live_bytes = object.live_bytes.saturating_sub(extent.bytes);
             if object.extents == 0 {
                 self.objects.remove(&extent.object);
+                self.damaged.remove(&extent.object);
                 self.garbage.insert(extent.object, now_ms);
             }
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::producers::Sequenced;
 use super::stable::{Aborted, Marker};
 use super::transactions::Transactions;
-use super::{Context, ProducerState, State};
+use super::{Context, ObjectState, ProducerState, State};
 
 /// How long a partition remembers a producer that writes nothing (Kafka's `producer.id.expiration.ms`).
 const PRODUCER_EXPIRATION_MS: i64 = 24 * 60 * 60 * 1000;
@@ -29,6 +29,9 @@ pub struct Extent {
     pub offsets: u64,
     /// Greatest timestamp of its records, in milliseconds since 1970; -1 if they have none.
     pub max_timestamp: i64,
+    /// Its batches carry their base offsets, and there may be gaps between them: something was compacted away. Without
+    /// it each begins where the one before it ends.
+    pub is_stamped: bool,
 }
 
 /// One partition.
@@ -38,9 +41,11 @@ pub struct Partition {
     pub log_start_offset: i64,
     /// Offset the next record gets.
     pub high_watermark: i64,
-    /// By base offset; they do not overlap. Without compaction the only gaps are the offsets of markers.
+    /// By base offset; they do not overlap. Gaps are the offsets of markers, and what compaction has left nothing of.
     pub extents: BTreeMap<i64, Extent>,
-    /// The ends of transactions, by offset.
+    /// Compaction by key has taken the records before this offset into account.
+    pub cleaned_to: i64,
+    /// The ends of transactions, by offset, that have not become part of an extent.
     pub(super) markers: BTreeMap<i64, Marker>,
     /// Aborted transactions that wrote here, by the offset of their marker.
     pub(super) aborted: BTreeMap<i64, Aborted>,
@@ -178,7 +183,7 @@ impl CommitObject {
         if self.object.writer != by.writer || !state.take_object_sequence(self.object) {
             return Err(CommitRejection::NotYours);
         }
-        let mut extents = 0;
+        let (mut extents, mut live_bytes) = (0, 0);
         let mut outcomes = Vec::with_capacity(self.runs.len());
         for run in &self.runs {
             let outcome = match state.partitions.get_mut(&run.partition) {
@@ -186,7 +191,8 @@ impl CommitObject {
                     let before = partition.high_watermark;
                     let (outcome, added) =
                         partition.commit(self.object, run, &mut state.transactions, by.now_ms);
-                    extents += added;
+                    extents += added.extents;
+                    live_bytes += added.bytes;
                     if partition.high_watermark > before {
                         grown.push(run.partition);
                     }
@@ -202,7 +208,8 @@ impl CommitObject {
             };
             outcomes.push(outcome);
         }
-        state.add_object(self.object, self.bytes, extents, by.now_ms);
+        let object = ObjectState::new(self.bytes, extents, live_bytes, by.now_ms);
+        state.add_object(self.object, object);
         Ok(outcomes)
     }
 }
@@ -213,6 +220,7 @@ impl Partition {
             log_start_offset: 0,
             high_watermark: 0,
             extents: BTreeMap::new(),
+            cleaned_to: 0,
             markers: BTreeMap::new(),
             aborted: BTreeMap::new(),
             undecided: BTreeSet::new(),
@@ -242,22 +250,22 @@ impl Partition {
             .map(|(&base, _)| base);
         self.extents
             .range(first.unwrap_or(offset)..)
-            .filter(move |(base, e)| *base + e.offsets as i64 > offset)
+            .filter(move |(base, e)| e.end_offset(**base) > offset)
             .map(|(&base, extent)| (base, extent))
     }
 
-    /// Appends a run's batches; also gives the number of extents that were added.
+    /// Appends a run's batches; also gives what extents were added.
     fn commit(
         &mut self,
         object: ObjectId,
         run: &CommitRun,
         transactions: &mut Transactions,
         now_ms: i64,
-    ) -> (RunOutcome, u64) {
+    ) -> (RunOutcome, Added) {
         self.sweep_producers(now_ms);
         let mut position = run.position;
         let mut open: Option<(i64, Extent)> = None;
-        let mut added = 0;
+        let mut added = Added::default();
         let mut batches = Vec::with_capacity(run.batches.len());
         for batch in &run.batches {
             let outcome = self.place(run.partition, batch, transactions, now_ms);
@@ -266,12 +274,12 @@ impl Partition {
                 (BatchOutcome::Accepted(base), None) => {
                     open = Some((base, Extent::starting(object, position, batch)));
                 }
-                (_, _) => added += self.close(open.take()),
+                (_, _) => self.close(open.take(), &mut added),
             }
             position = position.saturating_add(u64::from(batch.bytes));
             batches.push(outcome);
         }
-        added += self.close(open);
+        self.close(open, &mut added);
         (
             RunOutcome {
                 batches,
@@ -325,10 +333,11 @@ impl Partition {
         BatchOutcome::Accepted(base)
     }
 
-    fn close(&mut self, open: Option<(i64, Extent)>) -> u64 {
-        let Some((base, extent)) = open else { return 0 };
+    fn close(&mut self, open: Option<(i64, Extent)>, added: &mut Added) {
+        let Some((base, extent)) = open else { return };
+        added.extents += 1;
+        added.bytes += extent.bytes;
         self.extents.insert(base, extent);
-        1
     }
 
     /// Forgets producers that wrote nothing for long.
@@ -356,7 +365,19 @@ fn is_forgotten(producer: &ProducerState, now_ms: i64) -> bool {
     is_idle && producer.transaction_first_offset.is_none()
 }
 
+/// Extents that a commit has added.
+#[derive(Default)]
+struct Added {
+    extents: u64,
+    bytes: u64,
+}
+
 impl Extent {
+    /// The offset after its last, if it begins at `base`.
+    pub fn end_offset(&self, base: i64) -> i64 {
+        base.saturating_add_unsigned(self.offsets)
+    }
+
     fn starting(object: ObjectId, position: u64, batch: &BatchMeta) -> Self {
         Self {
             object,
@@ -364,6 +385,7 @@ impl Extent {
             bytes: u64::from(batch.bytes),
             offsets: u64::from(batch.records),
             max_timestamp: batch.max_timestamp,
+            is_stamped: false,
         }
     }
 
@@ -414,7 +436,7 @@ impl DeleteRecords {
         let start = partition.log_start_offset;
         let mut dropped = Vec::new();
         while let Some(first) = partition.extents.first_entry() {
-            if *first.key() + first.get().offsets as i64 > start {
+            if first.get().end_offset(*first.key()) > start {
                 break;
             }
             dropped.push(first.remove());
@@ -428,6 +450,16 @@ impl State {
     /// One partition.
     pub fn partition(&self, of: TopicPartition) -> Option<&Partition> {
         self.partitions.get(&of)
+    }
+
+    /// All partitions from this one on.
+    pub fn partitions_from(
+        &self,
+        from: TopicPartition,
+    ) -> impl Iterator<Item = (TopicPartition, &Partition)> {
+        self.partitions
+            .range(from..)
+            .map(|(&key, partition)| (key, partition))
     }
 
     /// All partitions.

@@ -1,0 +1,279 @@
+//! `millrace compactor`: the background duties as a process of their own.
+
+use std::process::ExitCode;
+
+use broker::BrokerConfig;
+use control_plane::replica::{CheckpointDuty, Replica, ReplicaParts, Session, keep_alive};
+use control_plane::state::{METADATA_VERSION_MAX, RegisterAgent, State};
+use runtime::settings::Resolved;
+use runtime::{Rng, SharedClock, Shutdown, SystemClock};
+
+use crate::process::{Process, init_logging};
+use crate::settings_args;
+use crate::tools::table::{Align, Table};
+use crate::{Failure, plane};
+
+/// Rewrite small objects, apply retention, collect garbage, verify what is stored.
+#[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Do what there is to do, without waiting for small objects to become many, and exit.
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    settings: settings_args::Args,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Show what waits to be done, the jobs under way and what was found to be damaged.
+    Status {
+        #[command(flatten)]
+        settings: settings_args::Args,
+    },
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> ExitCode {
+    let done = match args.command {
+        Some(Command::Status { settings }) => status(settings).await,
+        None if args.once => once(args.settings).await,
+        None => serve(args.settings).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("millrace: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does the duties until it is told to stop.
+async fn serve(args: settings_args::Args) -> Result<(), Failure> {
+    let process = Process::start(args.resolve(&[])?).await?;
+    let Process {
+        settings,
+        shutdown,
+        serving,
+        clock,
+        rng,
+        ..
+    } = process;
+    let joined = Joined::open(settings, &clock, &rng, &shutdown).await?;
+    let alive = joined.stay(&shutdown);
+    serving.met();
+    println!("millrace compactor {}", env!("CARGO_PKG_VERSION"));
+    println!("working as {} on {}", joined.name, joined.store_url);
+    println!("admin on http://{}", process.admin_address);
+    let replica = joined.session.replica().clone();
+    tokio::select! {
+        biased;
+        failure = replica.failed() => {
+            shutdown.begin();
+            return Err(failure.into());
+        }
+        () = ::compactor::run(joined.config, joined.parts, shutdown.clone()) => {}
+    }
+    let leave = async {
+        let _ = alive.await;
+        joined.session.leave().await
+    };
+    if shutdown.drained(leave).await.is_none() {
+        tracing::warn!("could not leave the cluster within drain.timeout.ms");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Does what there is to do.
+async fn once(args: settings_args::Args) -> Result<(), Failure> {
+    let settings = args.resolve(&[])?;
+    init_logging(&settings)?;
+    let shutdown = Shutdown::new(settings.duration("drain.timeout.ms"));
+    tokio::spawn(runtime::shutdown::signals(&shutdown)?);
+    let (clock, rng) = (SystemClock::shared(), Rng::from_os());
+    let joined = Joined::open(settings, &clock, &rng, &shutdown).await?;
+    joined.stay(&shutdown);
+    let replica = joined.session.replica().clone();
+    let drained = tokio::select! {
+        biased;
+        failure = replica.failed() => return Err(failure.into()),
+        drained = shutdown.unless_begun(::compactor::drain(&joined.config, &joined.parts)) => drained,
+    };
+    let left = joined.session.leave().await;
+    let drained = drained.ok_or("stopped before everything was done")??;
+    left?;
+    let rewritten = drained.rewritten;
+    println!("{} partitions shortened by retention", drained.retained);
+    println!(
+        "{} runs rewritten into {} objects: {} bytes read, {} written",
+        rewritten.replaced, rewritten.objects, rewritten.bytes_read, rewritten.bytes_written
+    );
+    println!("{} objects deleted", drained.collected);
+    println!(
+        "{} objects verified, {} damaged",
+        drained.scrubbed.good, drained.scrubbed.damaged
+    );
+    match drained.scrubbed.damaged {
+        0 => Ok(()),
+        damaged => {
+            Err(format!("{damaged} objects are damaged: see `millrace compactor status`").into())
+        }
+    }
+}
+
+/// A process that is registered to do the duties.
+struct Joined {
+    name: String,
+    store_url: String,
+    session: Session,
+    config: ::compactor::Config,
+    parts: ::compactor::Parts,
+    agent: BrokerConfig,
+}
+
+impl Joined {
+    async fn open(
+        settings: Resolved,
+        clock: &SharedClock,
+        rng: &Rng,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Failure> {
+        if settings.text("metadata.log") == "memory" {
+            return Err(
+                "a metadata log in memory is seen by no other process: use `millrace dev`".into(),
+            );
+        }
+        let opened = plane::open(plane::Access::Join, &settings, clock, rng).await?;
+        let replica = ReplicaParts {
+            log: opened.parts.log,
+            checkpoints: opened.parts.checkpoints,
+            clock: clock.clone(),
+            rng: rng.fork("replica"),
+        };
+        let replica = Replica::open(replica, shutdown).await?;
+        let name = match settings.opt_text("agent.id") {
+            Some(id) => id.to_owned(),
+            None => format!("compactor-{:08x}", rng.u64() as u32),
+        };
+        let registration = RegisterAgent {
+            nonce: rng.uuid(),
+            agent_id: name.clone(),
+            host: String::new(),
+            port: 0,
+            peer_address: String::new(),
+            zone: settings.opt_text("zone").map(str::to_owned),
+            version_max: METADATA_VERSION_MAX,
+        };
+        let session = replica.join(registration, shutdown).await?;
+        let parts = ::compactor::Parts {
+            session: session.clone(),
+            stores: opened.duty_stores,
+            clock: clock.clone(),
+            rng: rng.fork("compactor"),
+        };
+        Ok(Self {
+            name,
+            store_url: settings.text("store.url").to_owned(),
+            session,
+            config: ::compactor::Config::new(&settings),
+            parts,
+            agent: BrokerConfig::new(settings, opened.puts_cost),
+        })
+    }
+
+    /// Keeps the registration, and takes its turn at writing checkpoints.
+    fn stay(&self, shutdown: &Shutdown) -> tokio::task::JoinHandle<()> {
+        let duty = CheckpointDuty::new(self.session.clone(), self.agent.checkpoint);
+        tokio::spawn(duty.run(shutdown.clone()));
+        let liveness = self.agent.liveness;
+        tokio::spawn(keep_alive(self.session.clone(), liveness, shutdown.clone()))
+    }
+}
+
+/// Shows what waits to be done.
+async fn status(args: settings_args::Args) -> Result<(), Failure> {
+    let settings = args.resolve(&[("store.url", broker::STORE_URL_DEFAULT)])?;
+    let (clock, rng) = (SystemClock::shared(), Rng::from_os());
+    let opened = plane::open(plane::Access::Look, &settings, &clock, &rng).await?;
+    let config = ::compactor::Config::new(&settings);
+    let replica = ReplicaParts {
+        log: opened.parts.log,
+        checkpoints: opened.parts.checkpoints,
+        clock,
+        rng,
+    };
+    let shutdown = Shutdown::default();
+    let replica = Replica::open(replica, &shutdown).await?;
+    replica.read(|state| show_status(state, &config));
+    Ok(())
+}
+
+fn show_status(state: &State, config: &::compactor::Config) {
+    let now_ms = state.log_time_ms();
+    let age = |since_ms: i64| format!("{} s", now_ms.saturating_sub(since_ms).max(0) / 1000);
+    let (objects, bytes, oldest) = ::compactor::layout::fresh_backlog(state, &config.limits);
+    let oldest = oldest.map_or("none".to_owned(), age);
+    println!("small objects:  {objects}, {bytes} bytes, the oldest for {oldest}");
+    let (extents, live, all) = state
+        .objects()
+        .fold((0, 0, 0), |(e, live, all), (_, object)| {
+            (
+                e + object.extents,
+                live + object.live_bytes,
+                all + object.bytes,
+            )
+        });
+    println!("stored:         {live} bytes of records in {extents} runs, {all} bytes of objects");
+    let garbage = state.garbage().map(|(_, since)| since).min();
+    let waiting = garbage.map_or("none".to_owned(), age);
+    println!(
+        "garbage:        {} objects, the oldest for {waiting}",
+        state.garbage().count()
+    );
+    println!(
+        "departed:       {} processes whose orphans are not collected",
+        state.departed().count()
+    );
+    let unverified = state.objects().map(|(_, object)| object.verified_ms).min();
+    println!(
+        "unverified for: {} at most",
+        unverified.map_or("none".to_owned(), age)
+    );
+    let columns = [
+        ("JOB", Align::Right),
+        ("KIND", Align::Left),
+        ("HOLDER", Align::Left),
+        ("BYTES", Align::Right),
+        ("AGE", Align::Right),
+        ("LAST HEARD", Align::Right),
+    ];
+    let mut jobs = Table::new(&columns);
+    for (id, job) in state.jobs() {
+        let holder = state.agent(job.holder);
+        let holder = holder.map_or("gone".to_owned(), |a| a.registration.agent_id.clone());
+        jobs.row([
+            id.to_string(),
+            format!("{:?}", job.kind).to_lowercase(),
+            holder,
+            job.bytes.to_string(),
+            age(job.claimed_ms),
+            age(job.renewed_ms),
+        ]);
+    }
+    match state.jobs().count() {
+        0 => println!("jobs:           none"),
+        _ => print!("{jobs}"),
+    }
+    for (id, damage) in state.damaged() {
+        let key = object_format::path::data(id);
+        println!(
+            "DAMAGED {key}: {}, found {} ago",
+            damage.what,
+            age(damage.found_ms)
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! What a topic's configs say about its old records. A topic's own value wins over what is set for all brokers at run
+//! time, and that over this process's settings.
+
+use control_plane::state::{State, Topic};
+use runtime::settings::Resolved;
+
+/// What topics have that set nothing themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// `log.retention.ms`.
+    pub retention_ms: i64,
+    /// `log.retention.bytes`.
+    pub retention_bytes: i64,
+    /// `log.cleanup.policy`.
+    pub cleanup_policy: String,
+}
+
+impl Defaults {
+    /// From a process's settings.
+    pub fn new(resolved: &Resolved) -> Self {
+        Self {
+            retention_ms: resolved.int("log.retention.ms"),
+            retention_bytes: resolved.int("log.retention.bytes"),
+            cleanup_policy: resolved.list("log.cleanup.policy").join(","),
+        }
+    }
+}
+
+impl Default for Defaults {
+    /// Kafka's.
+    fn default() -> Self {
+        Self {
+            retention_ms: 7 * 24 * 60 * 60 * 1000,
+            retention_bytes: -1,
+            cleanup_policy: "delete".to_owned(),
+        }
+    }
+}
+
+/// What becomes of a topic's old records.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Policy {
+    /// `cleanup.policy` has `delete`: by age, in milliseconds; without end if there is none.
+    pub retention_ms: Option<u64>,
+    /// `cleanup.policy` has `delete`: by bytes of each partition.
+    pub retention_bytes: Option<u64>,
+    /// `cleanup.policy` has `compact`.
+    pub compact: Option<CompactPolicy>,
+}
+
+/// When and how a topic is compacted by key; the configs of these names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CompactPolicy {
+    /// How long tombstones stay, in milliseconds.
+    pub delete_retention_ms: i64,
+    /// Records younger than this are not compacted.
+    pub min_lag_ms: i64,
+    /// Records older than this are compacted, whatever the ratio.
+    pub max_lag_ms: i64,
+    /// From which share of bytes on that were never compacted a partition is.
+    pub min_dirty_ratio: f64,
+}
+
+impl Policy {
+    /// The policy of a topic.
+    pub fn of(state: &State, topic: &Topic, defaults: &Defaults) -> Self {
+        let layered = |name: &str, broker_name: &str| {
+            let own = topic.configs.get(name);
+            own.or_else(|| state.broker_configs().get(broker_name))
+                .cloned()
+        };
+        let number = |name: &str, broker_name: &str, default: i64| {
+            layered(name, broker_name)
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(default)
+        };
+        let words = layered("cleanup.policy", "log.cleanup.policy");
+        let words = words.unwrap_or_else(|| defaults.cleanup_policy.clone());
+        let has = |word| words.split(',').any(|w| w.trim() == word);
+        let ms = number("retention.ms", "log.retention.ms", defaults.retention_ms);
+        let bytes = number(
+            "retention.bytes",
+            "log.retention.bytes",
+            defaults.retention_bytes,
+        );
+        let ratio = layered(
+            "min.cleanable.dirty.ratio",
+            "log.cleaner.min.cleanable.ratio",
+        );
+        let compact = CompactPolicy {
+            delete_retention_ms: number(
+                "delete.retention.ms",
+                "log.cleaner.delete.retention.ms",
+                24 * 60 * 60 * 1000,
+            ),
+            min_lag_ms: number(
+                "min.compaction.lag.ms",
+                "log.cleaner.min.compaction.lag.ms",
+                0,
+            ),
+            max_lag_ms: number(
+                "max.compaction.lag.ms",
+                "log.cleaner.max.compaction.lag.ms",
+                i64::MAX,
+            ),
+            min_dirty_ratio: ratio.and_then(|v| v.parse().ok()).unwrap_or(0.5),
+        };
+        let delete = has("delete");
+        Self {
+            retention_ms: u64::try_from(ms).ok().filter(|_| delete),
+            retention_bytes: u64::try_from(bytes).ok().filter(|_| delete),
+            compact: has("compact").then_some(compact),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use control_plane::state::Topic;
+
+    use super::*;
+
+    fn topic(configs: &[(&str, &str)]) -> Topic {
+        let configs = configs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Topic {
+            name: "t".to_owned(),
+            partitions: 1,
+            configs: configs.collect(),
+            created_ms: 0,
+        }
+    }
+
+    fn policy(configs: &[(&str, &str)]) -> Policy {
+        Policy::of(&State::new(), &topic(configs), &Defaults::default())
+    }
+
+    #[test]
+    fn nothing_set_is_a_week() {
+        let policy = policy(&[]);
+        assert_eq!(policy.retention_ms, Some(604_800_000));
+        assert_eq!((policy.retention_bytes, policy.compact), (None, None));
+    }
+
+    #[test]
+    fn minus_one_is_without_end() {
+        assert_eq!(policy(&[("retention.ms", "-1")]).retention_ms, None);
+        assert_eq!(policy(&[("retention.bytes", "0")]).retention_bytes, Some(0));
+    }
+
+    #[test]
+    fn what_is_only_compacted_is_not_deleted_by_age() {
+        let compacted = policy(&[("cleanup.policy", "compact"), ("retention.ms", "1")]);
+        assert_eq!(compacted.retention_ms, None);
+        let compact = compacted.compact.unwrap();
+        assert_eq!(
+            (compact.min_dirty_ratio, compact.delete_retention_ms),
+            (0.5, 86_400_000)
+        );
+        let both = policy(&[("cleanup.policy", "compact,delete"), ("retention.ms", "1")]);
+        assert_eq!(both.retention_ms, Some(1));
+        assert!(both.compact.is_some());
+    }
+}
