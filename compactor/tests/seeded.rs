@@ -45,30 +45,50 @@ async fn work(parts: &Parts, duty: u64, steps: Option<u64>) -> bool {
     }
 }
 
-async fn run(seed: u64) {
-    let mut world = World::new(seed).await;
-    let mut compactors = vec![
-        world.compactor(0, true).await,
-        world.compactor(1, true).await,
-    ];
-    for _ in 0..150 {
-        match world.rng.below(20) {
+/// After how many steps a compactor is stopped, if it is.
+fn some_steps(world: &World) -> Option<u64> {
+    world.rng.chance(0.3).then(|| world.rng.below(200))
+}
+
+/// What goes on meanwhile.
+async fn change(world: &mut World) {
+    for _ in 0..world.rng.below(6) {
+        match world.rng.below(12) {
             0..8 => world.produce().await,
             8..10 => world.end_transaction().await,
             10 => world.delete_something().await,
-            11 => {
+            _ => {
                 let time = world.rng.below(2 * GRACE.as_millis() as u64);
                 world.pass(Duration::from_millis(time)).await;
             }
-            step => {
-                let n = world.rng.below(2);
-                let steps = world.rng.chance(0.4).then(|| world.rng.below(60));
-                if !work(&compactors[n as usize], step % 5, steps).await {
-                    compactors[n as usize] = world.compactor(n, true).await;
-                }
-                world.check().await;
+        }
+        tokio::time::sleep(Duration::from_millis(world.rng.below(200))).await;
+    }
+}
+
+async fn run(seed: u64) {
+    let mut world = World::new(seed).await;
+    let mut compactors = [
+        world.compactor(0, true).await,
+        world.compactor(1, true).await,
+    ];
+    for _ in 0..60 {
+        let [first, second] = &compactors;
+        let (duties, stops) = (
+            world.rng.below(25),
+            [some_steps(&world), some_steps(&world)],
+        );
+        let (over, other_over, ()) = tokio::join!(
+            work(first, duties % 5, stops[0]),
+            work(second, duties / 5, stops[1]),
+            change(&mut world),
+        );
+        for (n, over) in [over, other_over].into_iter().enumerate() {
+            if !over {
+                compactors[n] = world.compactor(n as u64, true).await;
             }
         }
+        world.check().await;
     }
     world.agent.replica().barrier().await.unwrap();
     world.check().await;

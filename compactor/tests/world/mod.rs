@@ -304,6 +304,8 @@ impl World {
                 before: 0.03,
                 after: 0.03,
                 throttle: 0.02,
+                delay: 0.5,
+                delay_max: Duration::from_millis(50),
                 ..FaultPlan::default()
             });
             store = Arc::new(faults);
@@ -361,6 +363,11 @@ impl World {
             found.insert(at, bytes);
         }
         for (base, extent) in &partition.extents {
+            let is_retained = extent.end_offset(*base) > partition.log_start_offset;
+            assert!(
+                is_retained,
+                "{of:?} names {extent:?} at {base}, which was deleted"
+            );
             let batches = self.read(*base, extent).await;
             let expected_end = batches
                 .last()
