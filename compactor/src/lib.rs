@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`jobs::layout`] | small objects of many partitions become long runs of each |
 //! | [`jobs::merge`] | short runs of a partition become longer ones |
+//! | [`cleaning`] | records that newer ones of the same key supersede go, where `cleanup.policy` says compact |
 //! | [`retention`] | log start offsets move over what is too old or too much |
 //! | [`garbage`] | objects that nothing names are deleted, after a grace period |
 //! | [`scrub`] | every stored byte is read and verified |
@@ -11,6 +12,7 @@
 //! Any number of processes may do them at once, and each may be killed anywhere.
 
 pub mod clean;
+pub mod cleaning;
 pub mod garbage;
 pub mod jobs;
 pub mod layout;
@@ -66,6 +68,15 @@ impl Parts {
             clock: self.clock.clone(),
             limits: config.limits,
             pace: Pace::new(config.bytes_per_second, self.clock.clone()),
+        }
+    }
+
+    /// How partitions are cleaned.
+    pub fn cleaning(&self, config: &Config) -> cleaning::Options {
+        cleaning::Options {
+            key_bytes_max: config.key_bytes_max,
+            seed: self.rng.u64(),
+            defaults: config.defaults.clone(),
         }
     }
 
@@ -132,15 +143,27 @@ impl Work {
         }
     }
 
+    /// Rewrites for as long as there is something that is due.
+    async fn rewrite_all(&self) -> Result<(), RewriteError> {
+        while !self.shutdown.is_begun() {
+            let cleaning = self.parts.cleaning(&self.config);
+            if rewrite_something(&self.rewriting, &cleaning, false)
+                .await?
+                .is_none()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     async fn pass(&self, duty: Duty) -> Result<(), String> {
         let session = &self.parts.session;
         let text = |error: &dyn std::fmt::Display| error.to_string();
         match duty {
             Duty::Rewrite => {
                 survey::publish(session, &self.config);
-                rewrite_all(&self.rewriting, &self.shutdown)
-                    .await
-                    .map_err(|e| text(&e))
+                self.rewrite_all().await.map_err(|e| text(&e))
             }
             Duty::Retain => {
                 let wall_ms = self.parts.clock.wall_ms();
@@ -159,18 +182,19 @@ impl Work {
     }
 }
 
-/// Rewrites for as long as there is something that is due.
-async fn rewrite_all(tools: &Tools, shutdown: &Shutdown) -> Result<(), RewriteError> {
-    while !shutdown.is_begun() {
-        let done = match jobs::layout(tools, false).await? {
-            None => jobs::merge(tools).await?,
-            done => done,
-        };
-        if done.is_none() {
-            return Ok(());
-        }
+/// The next job, if there is one; `at_once` does not wait for small objects to become many.
+async fn rewrite_something(
+    tools: &Tools,
+    cleaning: &cleaning::Options,
+    at_once: bool,
+) -> Result<Option<Rewritten>, RewriteError> {
+    if let Some(done) = jobs::layout(tools, at_once).await? {
+        return Ok(Some(done));
     }
-    Ok(())
+    if let Some(done) = cleaning::clean(tools, cleaning).await? {
+        return Ok(Some(done));
+    }
+    jobs::merge(tools).await
 }
 
 /// What a run of all duties to their end did.
@@ -198,11 +222,10 @@ pub async fn drain(config: &Config, parts: &Parts) -> Result<Drained, String> {
     let retained = retention::pass(&parts.session, &config.defaults, wall_ms).await;
     drained.retained = retained.map_err(|e| text(&e))?;
     loop {
-        let done = match jobs::layout(&tools, true).await.map_err(|e| text(&e))? {
-            None => jobs::merge(&tools).await.map_err(|e| text(&e))?,
-            done => done,
+        let done = rewrite_something(&tools, &parts.cleaning(config), true).await;
+        let Some(done) = done.map_err(|e| text(&e))? else {
+            break;
         };
-        let Some(done) = done else { break };
         drained.rewritten.add(done);
     }
     loop {

@@ -18,7 +18,7 @@ use runtime::{SharedClock, Store};
 use crate::layout::{Limits, Part, Stretch};
 use crate::pace::Pace;
 pub use sink::{Cleaning, Sink};
-use source::Source;
+pub use source::Source;
 
 /// Why a job does not get to its end.
 #[derive(Debug, thiserror::Error)]

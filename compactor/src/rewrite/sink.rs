@@ -154,7 +154,8 @@ impl<'a> Sink<'a> {
         let id = self.tools.session.next_object();
         let builder = std::mem::take(&mut self.builder);
         let object = builder.seal(id, self.tools.clock.wall_ms());
-        if let Err(error) = self.upload(&object).await {
+        let is_empty = object.runs.is_empty();
+        if !is_empty && let Err(error) = self.upload(&object).await {
             self.tools
                 .session
                 .submit(AbandonObjects { objects: vec![id] })

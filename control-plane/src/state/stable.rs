@@ -66,6 +66,11 @@ impl Partition {
             .filter(move |aborted| aborted.first_offset < to)
     }
 
+    /// All aborted transactions that are told to readers, by the offsets of their markers.
+    pub fn aborted(&self) -> impl Iterator<Item = (i64, &Aborted)> {
+        self.aborted.iter().map(|(&at, aborted)| (at, aborted))
+    }
+
     /// Whether the producer has written here with a newer epoch.
     pub(super) fn knows_newer(&self, producer: Producer) -> bool {
         let known = self.producers.get(&producer.id);

@@ -115,7 +115,53 @@ impl World {
         id
     }
 
-    fn some_partition(&self) -> TopicPartition {
+    /// One topic with these configs, and no other.
+    pub async fn only_topic(&mut self, configs: &[(&str, &str)]) {
+        for id in std::mem::take(&mut self.topics).into_keys() {
+            let deleted = self.agent.submit(DeleteTopic { id }).await.unwrap();
+            deleted.unwrap();
+        }
+        self.create_topic(configs).await;
+    }
+
+    /// All.
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        let of = |topic: &TopicId| {
+            let topic = *topic;
+            (0..PARTITIONS).map(move |partition| TopicPartition { topic, partition })
+        };
+        self.topics.keys().flat_map(of).collect()
+    }
+
+    /// What was aborted in a partition: producer id, first offset, offset of the marker.
+    pub fn aborted(&mut self, of: TopicPartition) -> Vec<(i64, i64, i64)> {
+        let mut open: BTreeMap<i64, i64> = BTreeMap::new();
+        let mut aborted = Vec::new();
+        for (&at, bytes) in &self.expected(of).batches {
+            let header = BatchHeader::parse(bytes).unwrap();
+            if !header.is_control() {
+                if header.is_transactional() {
+                    open.entry(header.producer_id).or_insert(at);
+                }
+                continue;
+            }
+            let first = open.remove(&header.producer_id);
+            let commit = control_batch(
+                at,
+                header.producer_id,
+                header.producer_epoch,
+                true,
+                header.max_timestamp,
+            );
+            if *bytes != commit {
+                aborted.extend(first.map(|first| (header.producer_id, first, at)));
+            }
+        }
+        aborted
+    }
+
+    /// Any.
+    pub fn some_partition(&self) -> TopicPartition {
         let nth = self.rng.below(self.topics.len() as u64) as usize;
         TopicPartition {
             topic: *self.topics.keys().nth(nth).unwrap(),
@@ -123,7 +169,8 @@ impl World {
         }
     }
 
-    fn expected(&mut self, of: TopicPartition) -> &mut Expected {
+    /// What a partition is to hold.
+    pub fn expected(&mut self, of: TopicPartition) -> &mut Expected {
         &mut self.topics.get_mut(&of.topic).unwrap()[of.partition as usize]
     }
 
@@ -190,15 +237,8 @@ impl World {
     }
 
     fn batch(&mut self, of: TopicPartition, producer: Option<Producer>) -> Bytes {
-        let mut builder = BatchBuilder::new();
         let records = 1 + self.rng.below(5);
-        if let Some(producer) = producer {
-            let sequence = self.sequences.entry((producer.id, of)).or_default();
-            builder = builder
-                .producer(producer.id, producer.epoch, *sequence)
-                .transactional();
-            *sequence += records as i32;
-        }
+        let mut builder = self.batch_of(of, producer, records as i32);
         for _ in 0..records {
             let mut value = vec![0; self.rng.below(200) as usize];
             self.rng.fill(&mut value);
@@ -207,7 +247,26 @@ impl World {
         builder.build()
     }
 
-    async fn transactional(&mut self, of: TopicPartition) -> Producer {
+    /// A batch to which so many records are to be added.
+    pub fn batch_of(
+        &mut self,
+        of: TopicPartition,
+        producer: Option<Producer>,
+        records: i32,
+    ) -> BatchBuilder {
+        let Some(producer) = producer else {
+            return BatchBuilder::new();
+        };
+        let sequence = self.sequences.entry((producer.id, of)).or_default();
+        let first = *sequence;
+        *sequence += records;
+        BatchBuilder::new()
+            .producer(producer.id, producer.epoch, first)
+            .transactional()
+    }
+
+    /// A producer whose transaction has this partition.
+    pub async fn transactional(&mut self, of: TopicPartition) -> Producer {
         let id = format!("tx{}", self.rng.below(3));
         if !self.producers.contains_key(&id) {
             let init = InitTransactionalId {
@@ -231,7 +290,12 @@ impl World {
 
     /// Commits or aborts a transaction, if one is under way.
     pub async fn end_transaction(&mut self) {
-        let id = format!("tx{}", self.rng.below(3));
+        self.end_transaction_of(self.rng.below(3)).await;
+    }
+
+    /// Commits or aborts this transaction, if it is under way.
+    pub async fn end_transaction_of(&mut self, n: u64) {
+        let id = format!("tx{n}");
         let Some(&producer) = self.producers.get(&id) else {
             return;
         };
@@ -388,7 +452,7 @@ impl World {
     }
 
     /// The batches of an extent at their offsets.
-    async fn read(&self, base: i64, extent: &Extent) -> Vec<(i64, Bytes)> {
+    pub async fn read(&self, base: i64, extent: &Extent) -> Vec<(i64, Bytes)> {
         let key = Path::from(path::data(extent.object));
         let range = extent.position..extent.position + extent.bytes;
         let run = self.bucket.get_range(&key, range).await.unwrap();
@@ -412,7 +476,8 @@ impl World {
     }
 }
 
-fn offsets(batch: &Bytes) -> i64 {
+/// How many offsets a batch takes.
+pub fn offsets(batch: &Bytes) -> i64 {
     BatchHeader::parse(batch).unwrap().offset_count()
 }
 

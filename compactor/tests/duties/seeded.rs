@@ -2,8 +2,6 @@
 //! and compactors that are stopped anywhere: what was acknowledged and is retained is there, unchanged, at its offset,
 //! and in the end the bucket holds just what the metadata names.
 
-mod world;
-
 use std::time::Duration;
 
 use compactor::Parts;
@@ -12,10 +10,10 @@ use object_format::{ObjectId, path};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
-use world::{GRACE, World, config};
+use crate::world::{GRACE, World, config};
 
 /// One pass of some duty, stopped after a number of steps if it is not over by then; false if it was.
-async fn work(parts: &Parts, duty: u64, steps: Option<u64>) -> bool {
+pub async fn work(parts: &Parts, duty: u64, steps: Option<u64>) -> bool {
     let config = config();
     let tools = parts.rewriting(&config);
     let duty = async {
@@ -23,7 +21,8 @@ async fn work(parts: &Parts, duty: u64, steps: Option<u64>) -> bool {
         match duty {
             0 | 1 => drop(compactor::jobs::layout(&tools, duty == 1).await),
             2 => drop(compactor::jobs::merge(&tools).await),
-            3 => drop(compactor::collect_garbage(&config, parts).await),
+            3 => drop(compactor::cleaning::clean(&tools, &parts.cleaning(&config)).await),
+            4 => drop(compactor::collect_garbage(&config, parts).await),
             _ => {
                 let scrubbing = parts.scrubbing(&config);
                 drop(compactor::scrub::pass(&scrubbing, config.scrub_period).await);
@@ -46,7 +45,7 @@ async fn work(parts: &Parts, duty: u64, steps: Option<u64>) -> bool {
 }
 
 /// After how many steps a compactor is stopped, if it is.
-fn some_steps(world: &World) -> Option<u64> {
+pub fn some_steps(world: &World) -> Option<u64> {
     world.rng.chance(0.3).then(|| world.rng.below(200))
 }
 
@@ -75,12 +74,12 @@ async fn run(seed: u64) {
     for _ in 0..60 {
         let [first, second] = &compactors;
         let (duties, stops) = (
-            world.rng.below(25),
+            world.rng.below(36),
             [some_steps(&world), some_steps(&world)],
         );
         let (over, other_over, ()) = tokio::join!(
-            work(first, duties % 5, stops[0]),
-            work(second, duties / 5, stops[1]),
+            work(first, duties % 6, stops[0]),
+            work(second, duties / 6, stops[1]),
             change(&mut world),
         );
         for (n, over) in [over, other_over].into_iter().enumerate() {

@@ -1,0 +1,5 @@
+//! The duties on a small cluster in memory, whose store and log fail.
+
+mod compacted;
+mod seeded;
+mod world;
