@@ -238,7 +238,7 @@ fn show_status(state: &State, config: &::compactor::Config) {
         "departed:       {} processes whose orphans are not collected",
         state.departed().count()
     );
-    let unverified = state.objects().map(|(_, object)| object.verified_ms).min();
+    let unverified = state.objects().map(|(_, object)| object.checked_ms).min();
     println!(
         "unverified for: {} at most",
         unverified.map_or("none".to_owned(), age)

@@ -74,13 +74,11 @@ pub async fn pass(tools: &Tools, period: Duration) -> Result<Scrubbed, RewriteEr
 /// Objects that were not verified for this long, the oldest first, with their sizes.
 fn due(state: &State, age: Duration) -> Vec<(ObjectId, u64)> {
     let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-    let is_due = |verified_ms: i64| state.log_time_ms().saturating_sub(verified_ms) >= age_ms;
+    let is_due = |checked_ms: i64| state.log_time_ms().saturating_sub(checked_ms) >= age_ms;
     let objects = state
         .objects()
-        .filter(|(_, object)| is_due(object.verified_ms));
-    let mut due: Vec<_> = objects
-        .map(|(id, o)| (o.verified_ms, id, o.bytes))
-        .collect();
+        .filter(|(_, object)| is_due(object.checked_ms));
+    let mut due: Vec<_> = objects.map(|(id, o)| (o.checked_ms, id, o.bytes)).collect();
     due.sort_unstable();
     due.into_iter()
         .take(OBJECTS_MAX)
@@ -116,6 +114,3 @@ async fn verify(tools: &Tools, id: ObjectId) -> Result<Result<u64, String>, Rewr
         .await
         .unwrap_or_else(|error| Err(error.to_string())))
 }
-
-#[cfg(test)]
-mod tests;

@@ -21,7 +21,7 @@ pub fn publish(session: &Session, config: &Config) {
         metrics::gauge!(names::BACKLOG_AGE.name).set(age(oldest));
         metrics::gauge!(names::JOBS_RUNNING.name).set(state.live_jobs().count() as f64);
         metrics::gauge!(names::DAMAGED_KNOWN.name).set(state.damaged().count() as f64);
-        let unverified = state.objects().map(|(_, object)| object.verified_ms).min();
+        let unverified = state.objects().map(|(_, object)| object.checked_ms).min();
         metrics::gauge!(names::SCRUB_AGE.name).set(age(unverified));
         let totals = state
             .objects()

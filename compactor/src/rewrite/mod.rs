@@ -5,8 +5,6 @@
 mod reads;
 mod sink;
 mod source;
-#[cfg(test)]
-mod tests;
 
 use bytes::Bytes;
 use control_plane::replica::{Session, SubmitError};

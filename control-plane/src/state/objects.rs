@@ -18,8 +18,8 @@ pub struct ObjectState {
     pub is_compacted: bool,
     /// The log's time when it was committed.
     pub committed_ms: i64,
-    /// The log's time when all its bytes were last read and found good; at first that of its commit.
-    pub verified_ms: i64,
+    /// The log's time when its bytes were last checked; at first that of its commit.
+    pub checked_ms: i64,
 }
 
 /// Something is wrong with an object that extents name.
@@ -48,15 +48,16 @@ impl ReportScrub {
         let mut named = 0;
         for id in self.verified {
             if let Some(object) = state.objects.get_mut(&id) {
-                object.verified_ms = by.now_ms;
+                object.checked_ms = by.now_ms;
                 state.damaged.remove(&id);
                 named += 1;
             }
         }
         for (id, mut what) in self.damaged {
-            if !state.objects.contains_key(&id) {
+            let Some(object) = state.objects.get_mut(&id) else {
                 continue;
-            }
+            };
+            object.checked_ms = by.now_ms;
             let end = what.floor_char_boundary(DAMAGE_BYTES_MAX);
             what.truncate(end);
             let found_ms = state.damaged.get(&id).map_or(by.now_ms, |d| d.found_ms);
@@ -102,7 +103,7 @@ impl ObjectState {
             live_bytes,
             is_compacted: false,
             committed_ms: now_ms,
-            verified_ms: now_ms,
+            checked_ms: now_ms,
         }
     }
 }

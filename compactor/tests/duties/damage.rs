@@ -1,0 +1,175 @@
+//! Objects that are not what was written, and a store that fails: the job gives up, says which object it is, touches
+//! nothing, and the rest goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use compactor::{Parts, RewriteError, jobs, scrub};
+use object_format::{ObjectId, path};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use runtime::store::decorators::{Fault, FaultyStore};
+use runtime::store::{Operation, Store};
+
+use crate::world::{GRACE, World, config};
+
+async fn a_few_objects(seed: u64) -> (World, Parts, Vec<ObjectId>) {
+    let mut world = World::new(seed).await;
+    for _ in 0..8 {
+        world.produce().await;
+    }
+    let parts = world.compactor(0, false).await;
+    let objects = parts
+        .session
+        .replica()
+        .read(|s| s.objects().map(|(id, _)| id).collect());
+    (world, parts, objects)
+}
+
+async fn bytes_of(world: &World, id: ObjectId) -> Vec<u8> {
+    let key = Path::from(path::data(id));
+    world
+        .bucket
+        .get(&key)
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap()
+        .to_vec()
+}
+
+async fn overwrite(world: &World, id: ObjectId, bytes: Vec<u8>) {
+    let key = Path::from(path::data(id));
+    world.bucket.put(&key, bytes.into()).await.unwrap();
+}
+
+fn known_damage(parts: &Parts) -> Vec<(ObjectId, String)> {
+    let damaged = |s: &control_plane::state::State| {
+        s.damaged()
+            .map(|(id, damage)| (id, damage.what.clone()))
+            .collect()
+    };
+    parts.session.replica().read(damaged)
+}
+
+#[tokio::test]
+async fn a_damaged_object_is_named_and_the_rest_is_rewritten() {
+    for seed in 0..20 {
+        let (world, parts, objects) = a_few_objects(seed).await;
+        let victim = objects[3];
+        let mut bytes = bytes_of(&world, victim).await;
+        let extents = parts.session.replica().read(|s| {
+            let all = s
+                .partitions()
+                .flat_map(|(_, p)| p.extents.values().copied());
+            all.filter(|extent| extent.object == victim)
+                .collect::<Vec<_>>()
+        });
+        // Past the first 21 bytes, which no CRC of the batch covers.
+        let at = extents[0].position + 21 + world.rng.below(extents[0].bytes - 21);
+        bytes[at as usize] ^= 0x10;
+        overwrite(&world, victim, bytes).await;
+
+        let tools = parts.rewriting(&config());
+        let error = jobs::layout(&tools, true).await.unwrap_err();
+        assert!(
+            matches!(error, RewriteError::Damaged { object, .. } if object == victim),
+            "{error}"
+        );
+        assert_eq!(known_damage(&parts).len(), 1);
+        assert_eq!(
+            parts.session.replica().read(|s| s.jobs().count()),
+            0,
+            "the job is given back"
+        );
+        assert_eq!(
+            world.stored().await.len(),
+            objects.len(),
+            "nothing was written"
+        );
+
+        while jobs::layout(&tools, true).await.unwrap().is_some() {}
+        let left: Vec<ObjectId> = parts.session.replica().read(|s| {
+            let fresh = s.objects().filter(|(_, o)| !o.is_compacted);
+            fresh.map(|(id, _)| id).collect()
+        });
+        assert_eq!(left, [victim], "only what is damaged is left as it was");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_object_is_named() {
+    let (world, parts, objects) = a_few_objects(1).await;
+    let key = Path::from(path::data(objects[0]));
+    world.bucket.delete(&key).await.unwrap();
+    let error = jobs::layout(&parts.rewriting(&config()), true)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("it is missing"), "{error}");
+    assert_eq!(
+        known_damage(&parts),
+        [(objects[0], "it is missing".to_owned())]
+    );
+}
+
+#[tokio::test]
+async fn an_upload_that_fails_leaves_nothing_behind_while_its_process_lives() {
+    let (world, mut parts, _) = a_few_objects(2).await;
+    let faulty = FaultyStore::new(world.bucket.clone(), world.rng.fork("faults"));
+    faulty.faults().next(Operation::Put, Fault::After);
+    let store: Store = Arc::new(faulty);
+    parts.stores.compaction = store;
+    let error = jobs::layout(&parts.rewriting(&config()), true)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, RewriteError::Store { .. }), "{error}");
+    while jobs::layout(&parts.rewriting(&config()), true)
+        .await
+        .unwrap()
+        .is_some()
+    {}
+    world.pass(2 * GRACE).await;
+    parts.session.replica().barrier().await.unwrap();
+    compactor::collect_garbage(&config(), &parts).await.unwrap();
+    let named = parts
+        .session
+        .replica()
+        .read(|s| s.objects().map(|(id, _)| id).collect());
+    assert_eq!(world.stored().await, named);
+}
+
+#[tokio::test]
+async fn every_byte_is_verified_within_the_period() {
+    let (world, parts, objects) = a_few_objects(3).await;
+    let period = Duration::from_secs(1000);
+    let scrubbing = parts.scrubbing(&config());
+    let at_once = scrub::pass(&scrubbing, period).await.unwrap();
+    assert_eq!(
+        (at_once.good, at_once.damaged),
+        (0, 0),
+        "all was written just now"
+    );
+
+    // Each kind of damage: a byte of a run, of the header's version, of the footer; an end that is gone.
+    for (n, id) in objects[..3].iter().enumerate() {
+        let mut bytes = bytes_of(&world, *id).await;
+        let at = [60, 11, bytes.len() - 20][n];
+        bytes[at] ^= 0x40;
+        overwrite(&world, *id, bytes).await;
+    }
+    let mut cut = bytes_of(&world, objects[3]).await;
+    cut.truncate(cut.len() - 1);
+    overwrite(&world, objects[3], cut).await;
+
+    world.pass(period / 2).await;
+    parts.session.replica().barrier().await.unwrap();
+    let pass = scrub::pass(&scrubbing, period).await.unwrap();
+    assert_eq!((pass.good, pass.damaged), (objects.len() - 4, 4));
+    let damage = known_damage(&parts);
+    let found: Vec<ObjectId> = damage.iter().map(|(id, _)| *id).collect();
+    assert_eq!(found, objects[..4], "each is named");
+    assert!(damage[1].1.contains("version"), "{damage:?}");
+    let again = scrub::pass(&scrubbing, period).await.unwrap();
+    assert_eq!(again.good, 0, "what is good is not read again");
+}
