@@ -112,3 +112,34 @@ impl Args {
         Ok(Settings::resolve(&table, file.as_ref(), env, flags)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value() {
+        Settings::resolve(&table(), None, [], vec![]).unwrap();
+    }
+
+    #[test]
+    fn settings_are_documented() {
+        let page = format!(
+            "# Settings\n\n\
+             Of `millrace dev`, `millrace broker` and `millrace compactor`; the first takes all, the others pass over those \
+             that are not theirs. A value comes from the TOML file given with `--config`, from the environment, or from \
+             the command line; the later wins. This page is generated from broker/src/config/broker.rs and \
+             compactor/src/settings.rs.\n\n{}",
+            runtime::settings::render_markdown(&table())
+        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/SETTINGS.md");
+        if std::env::var_os("REWRITE_DOCS").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap();
+        assert!(
+            found == page,
+            "docs/SETTINGS.md is not what the tables say; run REWRITE_DOCS=1 cargo test -p millrace settings_are_documented"
+        );
+    }
+}

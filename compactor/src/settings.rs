@@ -32,7 +32,7 @@ pub const SETTINGS: &[Setting] = &[
             min: 0,
             max: i64::MAX,
         },
-        "5min",
+        "5m",
         "Small objects are rewritten after this long, however few they are.",
     ),
     Setting::new(

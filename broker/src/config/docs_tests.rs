@@ -93,18 +93,6 @@ fn group_configs_are_documented() {
 }
 
 #[test]
-fn settings_are_documented() {
-    let table = runtime::settings::render_markdown(&super::settings());
-    let page = format!(
-        "# Settings\n\n\
-         Of `millrace dev` and `millrace broker`. A value comes from the TOML file given with `--config`, from the \
-         environment, or from the command line; the later wins. This page is generated from \
-         broker/src/config/broker.rs.\n\n{table}"
-    );
-    check("SETTINGS.md", &page);
-}
-
-#[test]
 fn topic_configs_are_documented() {
     let table = render();
     let page = format!(
