@@ -100,9 +100,10 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) {
         shutdown,
     };
     let (often, seldom) = (work.config.interval, work.config.garbage_interval);
+    let retention_interval = work.config.retention_interval;
     tokio::join!(
         work.every(often, Duty::Rewrite, "cannot rewrite objects"),
-        work.every(often, Duty::Retain, "cannot apply retention"),
+        work.every(retention_interval, Duty::Retain, "cannot apply retention"),
         work.every(seldom, Duty::Collect, "cannot collect garbage"),
         work.every(seldom, Duty::Scrub, "cannot verify objects"),
     );

@@ -15,7 +15,7 @@ pub const SETTINGS: &[Setting] = &[
             max: i64::MAX,
         },
         "5s",
-        "How often work is looked for: objects to rewrite, records past their retention, topics to clean.",
+        "How often objects to rewrite and topics to clean are looked for.",
     ),
     Setting::new(
         "compaction.objects.min",
@@ -90,6 +90,15 @@ pub const SETTINGS: &[Setting] = &[
         "Memory for the keys of a partition whose records are compacted by key; with more keys it takes more passes.",
     ),
     Setting::new(
+        "log.retention.check.interval.ms",
+        Kind::DurationMs {
+            min: 1,
+            max: i64::MAX,
+        },
+        "5m",
+        "How often records past their retention are looked for.",
+    ),
+    Setting::new(
         "garbage.grace.ms",
         Kind::DurationMs {
             min: 60_000,
@@ -138,6 +147,8 @@ pub struct Config {
     pub bytes_per_second: u64,
     /// `log.cleaner.dedupe.buffer.size`.
     pub key_bytes_max: usize,
+    /// `log.retention.check.interval.ms`.
+    pub retention_interval: Duration,
     /// `garbage.grace.ms`, in the log's time.
     pub garbage_grace: Duration,
     /// `garbage.interval.ms`.
@@ -167,6 +178,7 @@ impl Config {
             limits,
             bytes_per_second: bytes("compaction.bytes.per.second"),
             key_bytes_max: bytes("log.cleaner.dedupe.buffer.size") as usize,
+            retention_interval: resolved.duration("log.retention.check.interval.ms"),
             garbage_grace: resolved.duration("garbage.grace.ms"),
             garbage_interval: resolved.duration("garbage.interval.ms"),
             scrub_period: resolved.duration("scrub.period.ms"),

@@ -38,6 +38,11 @@ impl Launch {
         Self::new("broker", store)
     }
 
+    /// `millrace compactor`: the background duties alone.
+    pub fn compactor(store: &str) -> Self {
+        Self::new("compactor", store)
+    }
+
     fn new(command: &str, store: &str) -> Self {
         let launch = Self {
             command: command.to_owned(),
@@ -106,7 +111,8 @@ impl Launch {
             log,
             allowed: Mutex::new(self.allowed.clone()),
         };
-        match timeout(START_WITHIN, process.listening(&mut printed)).await {
+        let serves = self.command != "compactor";
+        match timeout(START_WITHIN, process.listening(&mut printed, serves)).await {
             Ok(true) => Ok(process),
             Ok(false) => Err(process.failed("exited before it listened")),
             Err(_) => Err(process.failed("does not listen")),
@@ -119,7 +125,7 @@ pub struct Process {
     pid: Pid,
     exited: oneshot::Receiver<io::Result<ExitStatus>>,
     status: Option<ExitStatus>,
-    /// Where Kafka clients connect, `HOST:PORT`.
+    /// Where Kafka clients connect, `HOST:PORT`; empty if it serves none.
     pub bootstrap: String,
     /// Base URL of the admin server, if it printed one.
     pub admin: Option<String>,
@@ -201,14 +207,18 @@ impl Process {
         }
     }
 
-    async fn listening(&mut self, printed: &mut mpsc::UnboundedReceiver<String>) -> bool {
+    async fn listening(
+        &mut self,
+        printed: &mut mpsc::UnboundedReceiver<String>,
+        serves: bool,
+    ) -> bool {
         while let Some(line) = printed.recv().await {
             if let Some(admin) = word_after(&line, "admin on ") {
                 self.admin = Some(admin);
             } else if let Some(bootstrap) = word_after(&line, "listening on ") {
                 self.bootstrap = bootstrap;
             }
-            if !self.bootstrap.is_empty() && self.admin.is_some() {
+            if (!self.bootstrap.is_empty() || !serves) && self.admin.is_some() {
                 return true;
             }
         }

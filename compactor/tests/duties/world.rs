@@ -44,6 +44,7 @@ pub fn config() -> Config {
         },
         bytes_per_second: 0,
         key_bytes_max: 1 << 20,
+        retention_interval: Duration::from_secs(1),
         garbage_grace: GRACE,
         garbage_interval: Duration::from_secs(1),
         scrub_period: Duration::from_secs(2000),
