@@ -194,7 +194,7 @@ impl World {
         let mut builder: ObjectBuilder<BatchMeta> = ObjectBuilder::new();
         for (of, bytes) in batches {
             let header = BatchHeader::parse(&bytes).unwrap();
-            let producer = header.has_producer().then(|| BatchProducer {
+            let producer = header.has_producer().then_some(BatchProducer {
                 id: header.producer_id,
                 epoch: header.producer_epoch,
                 base_sequence: header.base_sequence,
