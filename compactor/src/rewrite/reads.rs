@@ -126,7 +126,10 @@ mod tests {
 
     #[test]
     fn what_lies_close_together_is_one_request() {
-        assert_eq!(coalesce(&[40..100, 100..200, 300..400], 1 << 20), vec![40..400]);
+        assert_eq!(
+            coalesce(&[40..100, 100..200, 300..400], 1 << 20),
+            vec![40..400]
+        );
         assert_eq!(coalesce(&[40..100, 100..200], 100), [40..140, 140..200]);
         assert_eq!(
             coalesce(&[0..10, 200_000..200_010], 1 << 20),

@@ -16,6 +16,9 @@ pub const JOB_TIMEOUT_MS: i64 = 10 * 60 * 1000;
 /// Most objects and partitions that one job may name.
 pub const JOB_CLAIMS_MAX: usize = 16_384;
 
+/// Largest object that takes the place of others.
+const OBJECT_BYTES_MAX: u64 = 1 << 40;
+
 /// What a job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum JobKind {
@@ -216,7 +219,8 @@ impl ReplaceExtents {
         let mut applied = Vec::with_capacity(self.runs.len());
         for run in &self.runs {
             let partition = state.partitions.get_mut(&run.partition);
-            let swapped = match partition.filter(|_| own.is_ok()) {
+            let sound = own.is_ok() && self.bytes <= OBJECT_BYTES_MAX;
+            let swapped = match partition.filter(|_| sound) {
                 Some(partition) => partition.replace(self.object, self.bytes, run),
                 None => None,
             };
@@ -224,7 +228,7 @@ impl ReplaceExtents {
             if let Some(old) = swapped {
                 released.extend(old);
                 extents += u64::from(run.length > 0);
-                live_bytes += run.length;
+                live_bytes = run.length.saturating_add(live_bytes);
             }
         }
         let object = ObjectState {

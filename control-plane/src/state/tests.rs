@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::*;
 
+mod compaction;
 mod transactions;
 
 /// A state driven through entries as a process would drive it.
@@ -585,6 +586,9 @@ fn history() -> impl Strategy<Value = Vec<Bytes>> {
             Entry { writer: AgentEpoch(writer), sequence, time_ms: -1, commands }.encode(1)
         }),
         2 => (1u64..4, 0u64..12, share_commands()).prop_map(|(writer, sequence, commands)| {
+            Entry { writer: AgentEpoch(writer), sequence, time_ms: 7, commands }.encode(1)
+        }),
+        2 => (1u64..4, 0u64..12, compaction::commands()).prop_map(|(writer, sequence, commands)| {
             Entry { writer: AgentEpoch(writer), sequence, time_ms: 7, commands }.encode(1)
         }),
         1 => prop::collection::vec(any::<u8>(), 0..40).prop_map(|mut bytes| {
