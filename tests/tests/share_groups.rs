@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kafka_protocol::messages::share_acknowledge_request::{
     AcknowledgePartition, AcknowledgeTopic, AcknowledgementBatch,
 };
@@ -27,6 +29,7 @@ const RELEASE: i8 = 2;
 const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 /// COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
 const TRY_AGAIN: [i16; 3] = [14, 15, 16];
+const INVALID_REQUEST: i16 = 42;
 const INVALID_RECORD_STATE: i16 = 121;
 const SHARE_SESSION_NOT_FOUND: i16 = 122;
 const INVALID_SHARE_SESSION_EPOCH: i16 = 123;
@@ -349,6 +352,38 @@ async fn who_waits_at_another_agent_hears_of_what_is_released() {
     });
     assert_eq!(given, [(3, 5, 2)]);
     assert!(since(begun) < Duration::from_secs(10), "{:?}", since(begun));
+}
+
+#[tokio::test]
+async fn any_agent_tells_who_leads_a_share_partition() {
+    let agents = start_three(LogKind::Memory, 15).await;
+    let topic = create_topic(&agents).await;
+    let mut member = Member::at(&agents[1], "member", topic).await;
+    assert_eq!(member.fetch(10, 0).await, []);
+    let topic = URL_SAFE_NO_PAD.encode(topic);
+    let keys = [format!("g:{topic}:0"), format!("g:{topic}")];
+    let request = |key: &str| {
+        FindCoordinatorRequest::default()
+            .with_key_type(2)
+            .with_coordinator_keys(vec![StrBytes::from_string(key.to_owned())])
+    };
+    let mut told = BTreeSet::new();
+    for agent in &agents {
+        let mut raw = Raw::connect(&agent.address).await.unwrap();
+        let good = raw.call(6, &request(&keys[0])).await.unwrap();
+        assert_eq!(good.coordinators[0].error_code, 0);
+        told.insert(good.coordinators[0].port);
+        let bad = raw.call(6, &request(&keys[1])).await.unwrap();
+        assert_eq!(bad.coordinators[0].error_code, INVALID_REQUEST);
+        let older = raw.call(5, &request(&keys[0])).await.unwrap();
+        assert_eq!(older.coordinators[0].error_code, INVALID_REQUEST);
+    }
+    let leader = agents[1].address.rsplit(':').next().unwrap();
+    assert_eq!(
+        told,
+        [leader.parse().unwrap()].into(),
+        "who fetched first leads"
+    );
 }
 
 #[tokio::test]

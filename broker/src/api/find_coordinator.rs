@@ -2,19 +2,24 @@
 //!
 //! A group's coordinator is whoever holds its lease. A group without one is offered to the agent that rendezvous hashing
 //! names, which takes the lease when it is asked to do something for the group. Transactional ids have no coordinator:
-//! any agent serves them, and the one that looks after an id is told.
+//! any agent serves them, and the one that looks after an id is told. A share-partition's is its leader: only brokers
+//! of Kafka ask for it, about state that is part of the metadata here.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use control_plane::state::State;
 use futures::FutureExt;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{ApiKey, BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
+use object_format::{TopicId, TopicPartition};
+use uuid::Uuid;
 
 use super::{Answer, Api, Call, Handler};
 use crate::group::coordinator_node;
-use crate::topology;
+use crate::topology::{self, Leaders, Node};
 use crate::transactions::transaction_node;
-use control_plane::state::State;
 
 pub(super) const API: Api = Api {
     key: ApiKey::FindCoordinator,
@@ -24,12 +29,20 @@ pub(super) const API: Api = Api {
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
+
+/// The first version that knows share-partitions.
+const SHARE_SINCE: i16 = 6;
 
 async fn handle(call: Call) -> Answer {
     let body: FindCoordinatorRequest = call.request.decode()?;
     let version = call.request.version();
     let _ = call.broker.replica().barrier().await;
-    let find = |key: &StrBytes| call.broker.replica().read(|s| find(s, body.key_type, key));
+    let key_type = match body.key_type {
+        SHARE if version < SHARE_SINCE => -1,
+        key_type => key_type,
+    };
+    let find = |key: &StrBytes| call.broker.replica().read(|s| find(s, key_type, key));
     if version >= 4 {
         let coordinators = body.coordinator_keys.iter().map(find).collect();
         let response = FindCoordinatorResponse::default().with_coordinators(coordinators);
@@ -68,8 +81,15 @@ fn find(state: &State, key_type: i8, key: &StrBytes) -> Coordinator {
             );
         }
         TRANSACTION => transaction_node(&nodes, key),
+        SHARE => match share_partition(key) {
+            Some((group, partition)) => share_node(state, &nodes, group, partition),
+            None => {
+                let why = "the key of a share-partition is groupId:topicId:partition";
+                return refused(ResponseError::InvalidRequest, why);
+            }
+        },
         _ => {
-            let why = "only coordinators of groups and of transactions are served";
+            let why = "no such type of coordinator in this version";
             return refused(ResponseError::InvalidRequest, why);
         }
     };
@@ -82,5 +102,61 @@ fn find(state: &State, key_type: i8, key: &StrBytes) -> Coordinator {
             ResponseError::CoordinatorNotAvailable,
             "no agent serves clients",
         ),
+    }
+}
+
+/// The agent that leads a share-partition, or may.
+fn share_node<'a>(
+    state: &State,
+    nodes: &'a [Node],
+    group: &str,
+    partition: TopicPartition,
+) -> Option<&'a Node> {
+    let lease = state.share_leader(group, partition);
+    let agent = lease.and_then(|lease| state.agent(lease.leader));
+    let leader = agent.map_or_else(
+        || Leaders::new(nodes, None).of(partition),
+        |agent| agent.node_id,
+    );
+    nodes.iter().find(|node| node.id == leader)
+}
+
+/// Group and partition out of `groupId:topicId:partition`, the topic id being base64 as Kafka writes it.
+fn share_partition(key: &str) -> Option<(&str, TopicPartition)> {
+    let mut parts = key.rsplitn(3, ':');
+    let (partition, topic, group) = (parts.next()?, parts.next()?, parts.next()?);
+    let topic: [u8; 16] = URL_SAFE_NO_PAD.decode(topic).ok()?.try_into().ok()?;
+    let partition = TopicPartition {
+        topic: TopicId(Uuid::from_bytes(topic)),
+        partition: u32::try_from(partition.parse::<i32>().ok()?).ok()?,
+    };
+    (!group.trim().is_empty()).then_some((group, partition))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_share_partitions_are_group_topic_and_partition() {
+        let topic = "AAAAAAAAAAAAAAAAAAAAAQ";
+        let expected = TopicPartition {
+            topic: TopicId(Uuid::from_u128(1)),
+            partition: 7,
+        };
+        for group in ["g", "with:colon"] {
+            let key = format!("{group}:{topic}:7");
+            assert_eq!(share_partition(&key), Some((group, expected)));
+        }
+        for bad in [
+            String::new(),
+            format!(":{topic}:7"),
+            format!("g:{topic}"),
+            format!("g:{topic}:-1"),
+            format!("g:{topic}:x"),
+            "g:short:0".to_owned(),
+        ] {
+            assert_eq!(share_partition(&bad), None, "{bad}");
+        }
     }
 }
