@@ -3,13 +3,13 @@
 //! An object may go once the metadata has not named it for the grace period, which is longer than any read (I3). A
 //! departed agent's orphans need no listing: they are the sequences it skipped, and the few after its last commit.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use control_plane::replica::{Session, SubmitError};
 use control_plane::state::{AcquireLease, ForgetObjects, State, UPLOADS_MAX};
 use futures::{StreamExt, stream};
 use object_format::{AgentEpoch, ObjectId, path};
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use runtime::Store;
 
@@ -19,9 +19,6 @@ const LEASE: &str = "garbage";
 
 /// Objects deleted in one pass; the rest waits for the next.
 const OBJECTS_MAX: usize = 10_000;
-
-/// Deletions at once.
-const PARALLEL: usize = 8;
 
 /// What a pass did.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,13 +36,8 @@ pub enum Error {
     #[error(transparent)]
     Submit(#[from] SubmitError),
     /// The bucket.
-    #[error("cannot delete {key}: {error}")]
-    Store {
-        /// The object.
-        key: String,
-        /// Why.
-        error: object_store::Error,
-    },
+    #[error("cannot delete objects: {0}")]
+    Store(object_store::Error),
 }
 
 /// What may be deleted now.
@@ -68,21 +60,25 @@ pub(crate) async fn collect(
         return Ok(Collected::default());
     }
     let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
-    let (due, waiting) = session
+    let (mut due, waiting) = session
         .replica()
         .read(|state| (due(state, grace_ms), state.garbage().count()));
     metrics::gauge!(names::GARBAGE_WAITING.name).set(waiting as f64);
-    let objects = due.garbage.iter().chain(&due.orphans);
-    let mut deletions = stream::iter(objects.copied().collect::<Vec<_>>())
-        .map(|id| delete(store, id))
-        .buffer_unordered(PARALLEL);
-    let mut collected = Collected::default();
-    while let Some(deleted) = deletions.next().await {
-        deleted?;
-        collected.objects += 1;
-        metrics::counter!(names::GARBAGE_OBJECTS.name).increment(1);
-    }
-    collected.departed = due.departed.len();
+    let objects = due.garbage.iter().chain(&due.orphans).copied();
+    let (deleted, failure) = delete(store, objects.collect()).await;
+    let is_deleted = |id: &ObjectId| deleted.contains(id);
+    let left: BTreeSet<AgentEpoch> = due
+        .orphans
+        .iter()
+        .filter(|id| !is_deleted(id))
+        .map(|id| id.writer)
+        .collect();
+    due.garbage.retain(is_deleted);
+    due.departed.retain(|writer| !left.contains(writer));
+    let collected = Collected {
+        objects: deleted.len(),
+        departed: due.departed.len(),
+    };
     if collected != Collected::default() {
         let forget = ForgetObjects {
             objects: due.garbage,
@@ -90,15 +86,45 @@ pub(crate) async fn collect(
         };
         session.submit(forget).await?;
     }
-    Ok(collected)
+    failure.map_or(Ok(collected), Err)
 }
 
-async fn delete(store: &Store, id: ObjectId) -> Result<(), Error> {
-    let key = path::data(id);
-    match store.delete(&Path::from(key.clone())).await {
-        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-        Err(error) => Err(Error::Store { key, error }),
+/// Deletes objects; what fails is tried again for as long as something else does not. Gives those that are gone, and the
+/// last failure if not all are.
+async fn delete(store: &Store, objects: Vec<ObjectId>) -> (BTreeSet<ObjectId>, Option<Error>) {
+    let mut gone = BTreeSet::new();
+    loop {
+        let before = gone.len();
+        let left = objects.iter().filter(|id| !gone.contains(*id)).copied();
+        let failure = delete_once(store, left.collect(), &mut gone).await;
+        if failure.is_none() || gone.len() == before {
+            metrics::counter!(names::GARBAGE_OBJECTS.name).increment(gone.len() as u64);
+            return (gone, failure);
+        }
     }
+}
+
+/// Deletes objects, many in a request where the store can; notes those that are gone. Gives a failure if there was one.
+async fn delete_once(
+    store: &Store,
+    objects: Vec<ObjectId>,
+    gone: &mut BTreeSet<ObjectId>,
+) -> Option<Error> {
+    let keys = objects.into_iter().map(|id| Ok(Path::from(path::data(id))));
+    let mut deletions = store.delete_stream(stream::iter(keys).boxed());
+    let mut failure = None;
+    while let Some(deletion) = deletions.next().await {
+        match deletion {
+            Ok(key) => gone.extend(path::parse_data(key.as_ref())),
+            // Somebody was here before. What the store calls it may have something before its key.
+            Err(object_store::Error::NotFound { path: key, .. }) => {
+                let at = key.rfind("data/").unwrap_or_default();
+                gone.extend(path::parse_data(&key[at..]));
+            }
+            Err(error) => failure = Some(Error::Store(error)),
+        }
+    }
+    failure
 }
 
 /// Pure: what the state lets go of at its own time.

@@ -158,6 +158,14 @@ pub const OBJECT_BYTES: Metric = Metric::gauge(
     &[],
 );
 
+/// What a cold read costs.
+pub const COLD_READ_REQUESTS: Metric = Metric::gauge(
+    "millrace_cold_read_requests_per_gib",
+    Unit::Count,
+    "How many GETs a reader from the beginning needs for a GiB of records, as the records lie now.",
+    &[],
+);
+
 /// Every metric of this crate.
 pub const ALL: &[Metric] = &[
     GARBAGE_OBJECTS,
@@ -179,6 +187,7 @@ pub const ALL: &[Metric] = &[
     EXTENTS,
     LIVE_BYTES,
     OBJECT_BYTES,
+    COLD_READ_REQUESTS,
 ];
 
 /// Tells the installed recorder what the metrics of this crate are.

@@ -6,6 +6,9 @@ use crate::layout::fresh_backlog;
 use crate::metric_definitions as names;
 use crate::settings::Config;
 
+/// What a reader asks for at once.
+const READ_BYTES: u64 = 8 << 20;
+
 /// Sets the gauges.
 pub fn publish(session: &Session, config: &Config) {
     session.replica().read(|state| {
@@ -35,5 +38,9 @@ pub fn publish(session: &Session, config: &Config) {
         metrics::gauge!(names::EXTENTS.name).set(totals.0 as f64);
         metrics::gauge!(names::LIVE_BYTES.name).set(totals.1 as f64);
         metrics::gauge!(names::OBJECT_BYTES.name).set(totals.2 as f64);
+        let (extents, live): (u64, u64) = (totals.0, totals.1);
+        let requests = extents + live / READ_BYTES;
+        let per_gib = requests as f64 * (1 << 30) as f64 / live.max(1) as f64;
+        metrics::gauge!(names::COLD_READ_REQUESTS.name).set(per_gib);
     });
 }

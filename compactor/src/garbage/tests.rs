@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +10,10 @@ use control_plane::state::{
 };
 use futures::TryStreamExt;
 use object_format::{TopicId, TopicPartition};
+use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
+use runtime::store::FaultyStore;
+use runtime::store::decorators::FaultPlan;
 use runtime::{Rng, Shutdown, SimClock};
 use uuid::Uuid;
 
@@ -184,4 +187,48 @@ async fn only_the_holder_of_the_lease_collects() {
     first.replica().barrier().await.unwrap();
     let own = collect(&first, &site.store, GRACE).await.unwrap();
     assert_eq!((own.objects, site.objects().await.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_half_of_all_calls_is_tidied_up_in_the_end() {
+    let site = Site::new();
+    let (agent, collector) = (site.join("agent").await, site.join("collector").await);
+    for sequence in 0..40 {
+        let object = site.upload(&agent, sequence).await;
+        let bytes = 7;
+        let runs = vec![];
+        let commit = CommitObject {
+            object,
+            bytes,
+            runs,
+        };
+        agent.submit(commit).await.unwrap().unwrap();
+    }
+    site.upload(&agent, 40).await;
+    agent.leave().await.unwrap();
+    site.clock.jump_wall(GRACE.as_millis() as i64);
+    let heartbeat = Heartbeat { draining: false };
+    collector.submit(heartbeat).await.unwrap();
+
+    let faulty = FaultyStore::new(site.store.clone(), site.rng.fork("faults"));
+    faulty.faults().set(FaultPlan {
+        before: 0.25,
+        after: 0.25,
+        ..FaultPlan::default()
+    });
+    let faults = faulty.faults();
+    let store: Store = Arc::new(faulty);
+    for _ in 0..100 {
+        match collect(&collector, &store, GRACE).await {
+            Ok(collected) if collected == Collected::default() => break,
+            Ok(_) => {}
+            Err(_) => {}
+        }
+    }
+    assert!(faults.injected() > 10);
+    assert!(site.objects().await.is_empty());
+    let left = collector
+        .replica()
+        .read(|s| s.garbage().count() + s.departed().count());
+    assert_eq!(left, 0);
 }
