@@ -151,6 +151,7 @@ impl Site {
                 partition: stretch.partition,
                 base_offset: from,
                 end_offset: to,
+                records_end: to,
                 was: was.digest_between(from, to).unwrap(),
                 position: position - length,
                 length,

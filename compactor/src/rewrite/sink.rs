@@ -49,6 +49,8 @@ struct Run {
     extents: Vec<(i64, Extent)>,
     markers: Vec<(i64, Marker)>,
     range: Option<(i64, i64)>,
+    /// The offset after the last batch.
+    records_end: Option<i64>,
     max_timestamp: i64,
     cleaning: Cleaning,
 }
@@ -61,6 +63,7 @@ impl Run {
             extents: vec![],
             markers: vec![],
             range: None,
+            records_end: None,
             max_timestamp: -1,
             cleaning: Cleaning::default(),
         }
@@ -95,6 +98,7 @@ impl<'a> Sink<'a> {
     pub fn push(&mut self, batch: Passing) {
         let Some(run) = &mut self.open else { return };
         run.max_timestamp = run.max_timestamp.max(batch.header.max_timestamp);
+        run.records_end = Some(batch.base_offset + batch.header.offset_count());
         let bytes = match run.is_stamped && batch.header.base_offset != batch.base_offset {
             true => stamped(&batch.bytes, batch.base_offset),
             false => batch.bytes,
@@ -214,6 +218,7 @@ fn replace(job: u64, object: &SealedObject<usize>, runs: &[Run]) -> ReplaceExten
             partition: run.partition,
             base_offset,
             end_offset,
+            records_end: run.records_end.unwrap_or(base_offset),
             was: digest_of(extents, markers),
             position,
             length,

@@ -10,7 +10,7 @@ use object_format::TopicPartition;
 use object_format::batch::{self, BatchHeader};
 
 use crate::seeded::{some_steps, work};
-use crate::world::{GRACE, World};
+use crate::world::{GRACE, World, offsets};
 
 /// Keys that are written.
 const KEYS: u64 = 12;
@@ -55,6 +55,8 @@ impl World {
         let mut batches: Vec<(i64, Bytes)> = Vec::new();
         for (base, extent) in &partition.extents {
             batches.extend(self.read(*base, extent).await);
+            let end = batches.last().map(|(at, bytes)| at + offsets(bytes));
+            assert_eq!(end, Some(extent.end_offset(*base)), "a reader gets past it");
         }
         let mut read = Vec::new();
         for (base, bytes) in batches {

@@ -176,6 +176,9 @@ pub struct Replacement {
     pub base_offset: i64,
     /// The offset after the last.
     pub end_offset: i64,
+    /// The offset after the last of which a batch is left. A reader that has come this far must not be sent to the extent
+    /// again: it would find nothing there.
+    pub records_end: i64,
     /// What [`digest_of`] said of the extents and markers that were read.
     pub was: u64,
     /// Where the records are now.
@@ -273,6 +276,8 @@ impl Partition {
         let within = 0 <= run.base_offset
             && run.base_offset < run.end_offset
             && run.end_offset <= self.high_watermark
+            && (run.base_offset..=run.end_offset).contains(&run.records_end)
+            && (run.base_offset == run.records_end) == (run.length == 0)
             && run.position.checked_add(run.length)? <= object_bytes;
         if !within || self.digest_between(run.base_offset, run.end_offset)? != run.was {
             return None;
@@ -306,7 +311,7 @@ impl Partition {
                 object,
                 position: run.position,
                 bytes: run.length,
-                offsets: range.end.abs_diff(range.start),
+                offsets: run.records_end.abs_diff(range.start),
                 max_timestamp: run.max_timestamp,
                 is_stamped: run.is_stamped,
             };

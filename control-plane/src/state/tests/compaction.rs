@@ -23,6 +23,7 @@ pub fn commands() -> impl Strategy<Value = Vec<Command>> {
                 partition: tp(0),
                 base_offset,
                 end_offset,
+                records_end: end_offset,
                 // That of nothing, which a partition has where it was compacted away.
                 was: match is_empty {
                     true => digest_of([].into_iter(), [].into_iter()),
@@ -115,6 +116,7 @@ impl Site {
             partition: tp(0),
             base_offset,
             end_offset,
+            records_end: end_offset,
             was: was.unwrap_or_default(),
             position: 40,
             length: 10,
@@ -241,6 +243,7 @@ fn a_range_that_cuts_an_extent_or_is_none_is_not_replaced() {
         let run = Replacement {
             base_offset: from,
             end_offset: to,
+            records_end: to,
             ..run
         };
         assert_eq!(
@@ -286,6 +289,7 @@ fn where_nothing_is_left_there_is_a_gap() {
     let (agent, job) = (site.agent, site.claim(site.agent).unwrap());
     let run = Replacement {
         length: 0,
+        records_end: 2,
         cleaned_to: Some(5),
         ..site.replacement(2, 5)
     };
@@ -294,6 +298,27 @@ fn where_nothing_is_left_there_is_a_gap() {
     assert_eq!(site.partition().cleaned_to, 5);
     let after: Vec<i64> = site.partition().extents_from(3).map(|(b, _)| b).collect();
     assert_eq!(after, [5], "a reader goes on behind it");
+}
+
+#[test]
+fn a_reader_is_not_sent_to_an_extent_that_has_nothing_left_for_it() {
+    let mut site = Site::new();
+    let (agent, job) = (site.agent, site.claim(site.agent).unwrap());
+    let run = Replacement {
+        records_end: 3,
+        is_stamped: true,
+        ..site.replacement(0, 5)
+    };
+    assert_eq!(site.replace(agent, job, vec![run.clone()]), Ok(vec![true]));
+    let after = |at| -> Vec<i64> { site.partition().extents_from(at).map(|(b, _)| b).collect() };
+    assert_eq!(after(2), [0, 5]);
+    assert_eq!(after(3), [5]);
+    let senseless = Replacement {
+        records_end: 6,
+        was: site.partition().digest_between(0, 5).unwrap(),
+        ..run
+    };
+    assert_eq!(site.replace(agent, job, vec![senseless]), Ok(vec![false]));
 }
 
 #[test]
