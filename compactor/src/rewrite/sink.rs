@@ -51,6 +51,7 @@ struct Run {
     range: Option<(i64, i64)>,
     /// The offset after the last batch.
     records_end: Option<i64>,
+    bytes: u64,
     max_timestamp: i64,
     cleaning: Cleaning,
 }
@@ -64,6 +65,7 @@ impl Run {
             markers: vec![],
             range: None,
             records_end: None,
+            bytes: 0,
             max_timestamp: -1,
             cleaning: Cleaning::default(),
         }
@@ -97,6 +99,7 @@ impl<'a> Sink<'a> {
     /// Adds a batch to the run.
     pub fn push(&mut self, batch: Passing) {
         let Some(run) = &mut self.open else { return };
+        run.bytes += batch.bytes.len() as u64;
         run.max_timestamp = run.max_timestamp.max(batch.header.max_timestamp);
         run.records_end = Some(batch.base_offset + batch.header.offset_count());
         let bytes = match run.is_stamped && batch.header.base_offset != batch.base_offset {
@@ -114,7 +117,8 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// All of a part has been pushed. If the object is full it is written, and the run goes on in the next one.
+    /// All of a part has been pushed. A run that is long enough ends: a reader that begins in the middle of one passes
+    /// over what is before. If the object is full it is written, and what follows goes into the next one.
     pub async fn end_part(&mut self, part: &Part) -> Result<(), RewriteError> {
         let Some(run) = &mut self.open else {
             return Ok(());
@@ -126,11 +130,15 @@ impl<'a> Sink<'a> {
             Part::Marker(at, marker) => run.markers.push((*at, *marker)),
         }
         let (partition, is_stamped) = (run.partition, run.is_stamped);
-        let full = self.builder.bytes() >= self.tools.limits.object_bytes;
-        if full || self.runs.len() >= RUNS_MAX {
+        let is_long = run.bytes >= self.tools.limits.run_bytes;
+        let is_full =
+            self.builder.bytes() >= self.tools.limits.object_bytes || self.runs.len() >= RUNS_MAX;
+        if is_long || is_full {
             self.end_run();
-            self.flush().await?;
             self.begin(partition, is_stamped);
+        }
+        if is_full {
+            self.flush().await?;
         }
         let now = self.tools.clock.monotonic();
         if now.saturating_sub(self.renewed) >= RENEW_EVERY {

@@ -153,8 +153,8 @@ impl FinishJob {
 }
 
 /// An uploaded object takes the place of extents: the same records at the same offsets, but for what compaction by key
-/// removes. Its outcome says for each run whether it did; the others stay as they were. An object of which nothing is
-/// used is garbage at once.
+/// removes. Its outcome says for each run whether it did; the others stay as they were, and so do those of the same
+/// partition after one that does not apply. An object of which nothing is used is garbage at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplaceExtents {
     /// The job it is done under.
@@ -219,15 +219,20 @@ impl ReplaceExtents {
         let own = state.own_job(self.job, by);
         let (mut extents, mut live_bytes) = (0, 0);
         let mut released = Vec::new();
+        let mut refused = BTreeSet::new();
         let mut applied = Vec::with_capacity(self.runs.len());
         for run in &self.runs {
             let partition = state.partitions.get_mut(&run.partition);
-            let sound = own.is_ok() && self.bytes <= OBJECT_BYTES_MAX;
+            let sound =
+                own.is_ok() && self.bytes <= OBJECT_BYTES_MAX && !refused.contains(&run.partition);
             let swapped = match partition.filter(|_| sound) {
                 Some(partition) => partition.replace(self.object, self.bytes, run),
                 None => None,
             };
             applied.push(swapped.is_some());
+            if swapped.is_none() {
+                refused.insert(run.partition);
+            }
             if let Some(old) = swapped {
                 released.extend(old);
                 extents += u64::from(run.length > 0);

@@ -301,6 +301,20 @@ fn where_nothing_is_left_there_is_a_gap() {
 }
 
 #[test]
+fn after_a_run_that_does_not_apply_no_later_one_of_its_partition_does() {
+    let mut site = Site::new();
+    let (agent, job) = (site.agent, site.claim(site.agent).unwrap());
+    let good = site.replacement(5, 9);
+    let outdated = Replacement {
+        was: 1,
+        ..site.replacement(0, 5)
+    };
+    let both = vec![outdated, good.clone()];
+    assert_eq!(site.replace(agent, job, both), Ok(vec![false, false]));
+    assert_eq!(site.replace(agent, job, vec![good]), Ok(vec![true]));
+}
+
+#[test]
 fn a_reader_is_not_sent_to_an_extent_that_has_nothing_left_for_it() {
     let mut site = Site::new();
     let (agent, job) = (site.agent, site.claim(site.agent).unwrap());
