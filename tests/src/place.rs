@@ -62,6 +62,13 @@ impl Place {
         Launch::broker(&self.url).env(self.env()).agent_id(agent_id)
     }
 
+    /// `millrace compactor` on this store.
+    pub fn compactor(&self, agent_id: &str) -> Launch {
+        Launch::compactor(&self.url)
+            .env(self.env())
+            .agent_id(agent_id)
+    }
+
     /// The environment that a process needs to reach this store.
     pub fn env(&self) -> Vec<(String, String)> {
         self.server.as_ref().map(S3Server::env).unwrap_or_default()

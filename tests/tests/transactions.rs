@@ -492,6 +492,19 @@ fn launch(place: &Place, id: usize) -> Launch {
         .allow(" WARN ")
 }
 
+/// Rewrites what is written as soon as there is something to rewrite.
+fn launch_compactor(place: &Place) -> Launch {
+    place
+        .compactor("compactor")
+        .arg("--agent-session-timeout-ms", "30s")
+        .arg("--store-request-timeout-ms", "2s")
+        .arg("--compaction-interval-ms", "100ms")
+        .arg("--compaction-objects-min", "4")
+        .arg("--compaction-age-max-ms", "1s")
+        .arg("--compaction-run-bytes", "16KiB")
+        .allow(" WARN ")
+}
+
 fn trouble(place: &Place) {
     for effect in [
         Effect::SlowDown,
@@ -518,6 +531,12 @@ async fn start(launch: &Launch) -> Process {
     panic!("an agent does not start");
 }
 
+fn jobs_done(compactor: &Process) -> usize {
+    let log = compactor.log();
+    let done = |line: &&String| line.contains("finished a job");
+    log.iter().filter(done).count()
+}
+
 async fn atomic(seed: u64) {
     let rng = Rng::from_seed(seed);
     let place = Place::s3().await.unwrap();
@@ -535,6 +554,8 @@ async fn atomic(seed: u64) {
         addresses: Arc::new(Mutex::new(addresses)),
         ended: Arc::new(watch::Sender::new(0)),
     };
+    let mut compactor = start(&launch_compactor(&place)).await;
+    let mut rewritten = 0;
     let stop = CancellationToken::new();
     let mut working = JoinSet::new();
     let mut moving = JoinSet::new();
@@ -571,6 +592,9 @@ async fn atomic(seed: u64) {
                 continue;
             }
         }
+        rewritten += jobs_done(&compactor);
+        compactor.kill().await;
+        compactor = start(&launch_compactor(&place)).await;
         agents[at] = start(&launches[at]).await;
         cluster.addresses.lock()[at] = agents[at].bootstrap.clone();
     }
@@ -585,6 +609,8 @@ async fn atomic(seed: u64) {
         moved.push((mover.id, to));
     }
     assert!(moved.iter().any(|(_, to)| *to > 0));
+    rewritten += jobs_done(&compactor);
+    assert!(rewritten > 0, "nothing was rewritten meanwhile");
     for agent in &agents {
         metadata(&agent.bootstrap, Some(TOPIC)).await.unwrap();
         let mut seen = Vec::new();
