@@ -174,7 +174,7 @@ pub async fn report_damage(
     what: &str,
 ) -> Result<(), RewriteError> {
     metrics::counter!(names::DAMAGED.name).increment(1);
-    tracing::error!(%object, what, "an object is damaged: see `millrace inspect`");
+    tracing::error!(%object, what, "an object is damaged: see `millrace compactor status`");
     let damaged = vec![(object, what.to_owned())];
     tools
         .session

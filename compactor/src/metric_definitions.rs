@@ -106,7 +106,7 @@ pub const RETENTION_PARTITIONS: Metric = Metric::counter(
 pub const DAMAGED: Metric = Metric::counter(
     "millrace_damaged_objects_found_total",
     Unit::Count,
-    "How often an object was found to be damaged or missing. Each is named in the log and by `millrace inspect`.",
+    "How often an object was found to be damaged or missing. Each is named in the log and by `millrace compactor status`.",
     &[],
 );
 
