@@ -64,53 +64,65 @@ pub struct CompactPolicy {
 impl Policy {
     /// The policy of a topic.
     pub fn of(state: &State, topic: &Topic, defaults: &Defaults) -> Self {
-        let layered = |name: &str, broker_name: &str| {
-            let own = topic.configs.get(name);
-            own.or_else(|| state.broker_configs().get(broker_name))
-                .cloned()
-        };
-        let number = |name: &str, broker_name: &str, default: i64| {
-            layered(name, broker_name)
-                .and_then(|v| v.parse().ok())
-                .unwrap_or(default)
-        };
-        let words = layered("cleanup.policy", "log.cleanup.policy");
-        let words = words.unwrap_or_else(|| defaults.cleanup_policy.clone());
-        let has = |word| words.split(',').any(|w| w.trim() == word);
-        let ms = number("retention.ms", "log.retention.ms", defaults.retention_ms);
-        let bytes = number(
-            "retention.bytes",
-            "log.retention.bytes",
-            defaults.retention_bytes,
-        );
-        let ratio = layered(
+        let configs = Layers { state, topic };
+        let policy = configs.get("cleanup.policy", "log.cleanup.policy");
+        let policy = policy.unwrap_or(&defaults.cleanup_policy);
+        let has = |word| policy.split(',').any(|w| w.trim() == word);
+        let (ms, bytes) = (defaults.retention_ms, defaults.retention_bytes);
+        let ms = configs.number("retention.ms", "log.retention.ms", ms);
+        let bytes = configs.number("retention.bytes", "log.retention.bytes", bytes);
+        let delete = has("delete");
+        Self {
+            retention_ms: u64::try_from(ms).ok().filter(|_| delete),
+            retention_bytes: u64::try_from(bytes).ok().filter(|_| delete),
+            compact: has("compact").then(|| CompactPolicy::of(&configs)),
+        }
+    }
+}
+
+impl CompactPolicy {
+    fn of(configs: &Layers<'_>) -> Self {
+        let ratio = configs.get(
             "min.cleanable.dirty.ratio",
             "log.cleaner.min.cleanable.ratio",
         );
-        let compact = CompactPolicy {
-            delete_retention_ms: number(
+        Self {
+            delete_retention_ms: configs.number(
                 "delete.retention.ms",
                 "log.cleaner.delete.retention.ms",
                 24 * 60 * 60 * 1000,
             ),
-            min_lag_ms: number(
+            min_lag_ms: configs.number(
                 "min.compaction.lag.ms",
                 "log.cleaner.min.compaction.lag.ms",
                 0,
             ),
-            max_lag_ms: number(
+            max_lag_ms: configs.number(
                 "max.compaction.lag.ms",
                 "log.cleaner.max.compaction.lag.ms",
                 i64::MAX,
             ),
             min_dirty_ratio: ratio.and_then(|v| v.parse().ok()).unwrap_or(0.5),
-        };
-        let delete = has("delete");
-        Self {
-            retention_ms: u64::try_from(ms).ok().filter(|_| delete),
-            retention_bytes: u64::try_from(bytes).ok().filter(|_| delete),
-            compact: has("compact").then_some(compact),
         }
+    }
+}
+
+/// What is set for a topic, and for all brokers at run time.
+struct Layers<'a> {
+    state: &'a State,
+    topic: &'a Topic,
+}
+
+impl<'a> Layers<'a> {
+    fn get(&self, name: &str, broker_name: &str) -> Option<&'a str> {
+        let own = self.topic.configs.get(name);
+        let set = own.or_else(|| self.state.broker_configs().get(broker_name));
+        set.map(String::as_str)
+    }
+
+    fn number(&self, name: &str, broker_name: &str, default: i64) -> i64 {
+        let set = self.get(name, broker_name);
+        set.and_then(|v| v.parse().ok()).unwrap_or(default)
     }
 }
 
