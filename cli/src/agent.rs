@@ -96,12 +96,12 @@ fn announce(role: Role, address: &str, admin: &str, store: &str, metadata: &str)
         Role::Dev => "dev",
         Role::Broker => "broker",
     };
-    println!("millrace {role} {}", env!("CARGO_PKG_VERSION"));
-    println!("listening on {address}");
-    println!("data in {data}, metadata log: {metadata}");
-    println!("admin on http://{admin}");
-    println!("try:");
-    println!("  echo hello | {program} produce greetings --bootstrap {address}");
-    println!("  {program} consume greetings --bootstrap {address} --from beginning --until-end");
-    println!("  kcat -b {address} -t greetings -C -e");
+    sayln!("millrace {role} {}", env!("CARGO_PKG_VERSION"));
+    sayln!("listening on {address}");
+    sayln!("data in {data}, metadata log: {metadata}");
+    sayln!("admin on http://{admin}");
+    sayln!("try:");
+    sayln!("  echo hello | {program} produce greetings --bootstrap {address}");
+    sayln!("  {program} consume greetings --bootstrap {address} --from beginning --until-end");
+    sayln!("  kcat -b {address} -t greetings -C -e");
 }

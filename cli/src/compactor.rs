@@ -65,9 +65,9 @@ async fn serve(args: settings_args::Args) -> Result<(), Failure> {
     let joined = Joined::open(settings, &clock, &rng, &shutdown).await?;
     let alive = joined.stay(&shutdown);
     serving.met();
-    println!("millrace compactor {}", env!("CARGO_PKG_VERSION"));
-    println!("working as {} on {}", joined.name, joined.store_url);
-    println!("admin on http://{}", process.admin_address);
+    sayln!("millrace compactor {}", env!("CARGO_PKG_VERSION"));
+    sayln!("working as {} on {}", joined.name, joined.store_url);
+    sayln!("admin on http://{}", process.admin_address);
     let replica = joined.session.replica().clone();
     tokio::select! {
         biased;
@@ -107,15 +107,19 @@ async fn once(args: settings_args::Args) -> Result<(), Failure> {
     let drained = drained.ok_or("stopped before everything was done")??;
     left?;
     let rewritten = drained.rewritten;
-    println!("{} partitions shortened by retention", drained.retained);
-    println!(
+    sayln!("{} partitions shortened by retention", drained.retained);
+    sayln!(
         "{} runs rewritten into {} objects: {} bytes read, {} written",
-        rewritten.replaced, rewritten.objects, rewritten.bytes_read, rewritten.bytes_written
+        rewritten.replaced,
+        rewritten.objects,
+        rewritten.bytes_read,
+        rewritten.bytes_written
     );
-    println!("{} objects deleted", drained.collected);
-    println!(
+    sayln!("{} objects deleted", drained.collected);
+    sayln!(
         "{} objects verified, {} damaged",
-        drained.scrubbed.good, drained.scrubbed.damaged
+        drained.scrubbed.good,
+        drained.scrubbed.damaged
     );
     match drained.scrubbed.damaged {
         0 => Ok(()),
@@ -217,7 +221,7 @@ fn show_status(state: &State, config: &::compactor::Config) {
     let age = |since_ms: i64| format!("{} s", now_ms.saturating_sub(since_ms).max(0) / 1000);
     let (objects, bytes, oldest) = ::compactor::layout::fresh_backlog(state, &config.limits);
     let oldest = oldest.map_or("none".to_owned(), age);
-    println!("small objects:  {objects}, {bytes} bytes, the oldest for {oldest}");
+    sayln!("small objects:  {objects}, {bytes} bytes, the oldest for {oldest}");
     let (extents, live, all) = state
         .objects()
         .fold((0, 0, 0), |(e, live, all), (_, object)| {
@@ -227,19 +231,19 @@ fn show_status(state: &State, config: &::compactor::Config) {
                 all + object.bytes,
             )
         });
-    println!("stored:         {live} bytes of records in {extents} runs, {all} bytes of objects");
+    sayln!("stored:         {live} bytes of records in {extents} runs, {all} bytes of objects");
     let garbage = state.garbage().map(|(_, since)| since).min();
     let waiting = garbage.map_or("none".to_owned(), age);
-    println!(
+    sayln!(
         "garbage:        {} objects, the oldest for {waiting}",
         state.garbage().count()
     );
-    println!(
+    sayln!(
         "departed:       {} processes whose orphans are not collected",
         state.departed().count()
     );
     let unverified = state.objects().map(|(_, object)| object.checked_ms).min();
-    println!(
+    sayln!(
         "unverified for: {} at most",
         unverified.map_or("none".to_owned(), age)
     );
@@ -265,12 +269,12 @@ fn show_status(state: &State, config: &::compactor::Config) {
         ]);
     }
     match state.jobs().count() {
-        0 => println!("jobs:           none"),
-        _ => print!("{jobs}"),
+        0 => sayln!("jobs:           none"),
+        _ => say!("{jobs}"),
     }
     for (id, damage) in state.damaged() {
         let key = object_format::path::data(id);
-        println!(
+        sayln!(
             "DAMAGED {key}: {}, found {} ago",
             damage.what,
             age(damage.found_ms)

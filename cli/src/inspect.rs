@@ -93,7 +93,7 @@ async fn inspect_state(
     };
     let replica = Replica::open(replica, &shutdown).await?;
     replica.read(|state| {
-        println!(
+        sayln!(
             "metadata log position {}, version {}",
             state.position(),
             state.metadata_version()
@@ -106,9 +106,9 @@ fn show_topic(state: &State, name: &str) -> Result<(), Failure> {
     let (id, topic) = state
         .topic_named(name)
         .ok_or_else(|| format!("there is no topic {name:?}"))?;
-    println!("topic {name}, id {id}, {} partitions", topic.partitions);
+    sayln!("topic {name}, id {id}, {} partitions", topic.partitions);
     for (config, value) in &topic.configs {
-        println!("  {config} = {value}");
+        sayln!("  {config} = {value}");
     }
     let columns = [
         "PARTITION",
@@ -139,7 +139,7 @@ fn show_topic(state: &State, name: &str) -> Result<(), Failure> {
         ];
         table.row(numbers.map(|n| n.to_string()));
     }
-    print!("{table}");
+    say!("{table}");
     Ok(())
 }
 
@@ -154,7 +154,7 @@ fn show_partition(state: &State, name: &str, partition: u32) -> Result<(), Failu
     let partition: &Partition =
         found.ok_or_else(|| format!("topic {name:?} has no partition {partition}"))?;
     let (start, end) = (partition.log_start_offset, partition.high_watermark);
-    println!(
+    sayln!(
         "log start offset {start}, high watermark {end}, {} bytes",
         partition.bytes()
     );
@@ -191,9 +191,9 @@ fn show_partition(state: &State, name: &str, partition: u32) -> Result<(), Failu
         ];
         extents.row(cells);
     }
-    print!("{extents}");
+    say!("{extents}");
     if !partition.producers.is_empty() {
-        print!("{}", producers(partition));
+        say!("{}", producers(partition));
     }
     Ok(())
 }
@@ -201,7 +201,7 @@ fn show_partition(state: &State, name: &str, partition: u32) -> Result<(), Failu
 /// What transactions have left in a partition, and what is under way.
 fn show_transactions(partition: &Partition) {
     let under_way = |p: &&ProducerState| p.transaction_first_offset.is_some();
-    println!(
+    sayln!(
         "last stable offset {}, {} markers, {} aborted transactions, {} under way",
         partition.last_stable_offset(),
         partition.markers_from(0).count(),
@@ -237,7 +237,7 @@ async fn inspect_object(name: &str, settings: settings_args::Args) -> Result<(),
             let key = key_of(name)
                 .ok_or_else(|| format!("{name:?} is no file, key or id of an object"))?;
             let store = open(settings).await?.fetch_store;
-            println!("key {key}");
+            sayln!("key {key}");
             store.get(&Path::from(key)).await?.bytes().await?
         }
     };
@@ -260,7 +260,7 @@ fn show_object(bytes: &Bytes) -> Result<(), Failure> {
     let parsed = object::parse_object(bytes)?;
     let verified = object::verify_object(bytes);
     let header = &parsed.header;
-    println!(
+    sayln!(
         "object {}, format version {}, {} bytes, created at {} ms",
         header.id,
         object::FORMAT_VERSION,
@@ -268,8 +268,8 @@ fn show_object(bytes: &Bytes) -> Result<(), Failure> {
         header.created_ms
     );
     match &verified {
-        Ok(_) => println!("checksums: all good"),
-        Err(error) => println!("checksums: DAMAGED: {error}"),
+        Ok(_) => sayln!("checksums: all good"),
+        Err(error) => sayln!("checksums: DAMAGED: {error}"),
     }
     let right = |name| (name, Align::Right);
     let columns = [
@@ -305,6 +305,6 @@ fn show_object(bytes: &Bytes) -> Result<(), Failure> {
             position += found.len() as u64;
         }
     }
-    print!("{table}");
+    say!("{table}");
     verified.map(|_| ()).map_err(Into::into)
 }

@@ -1,5 +1,18 @@
 //! The one binary, `millrace`.
 
+/// Prints, as `print!` does; what nobody reads any more (`| head`) is left out.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// Prints a line, as [`say!`] does.
+macro_rules! sayln {
+    ($($text:tt)*) => { say!("{}\n", format_args!($($text)*)) };
+}
+
 mod agent;
 pub mod client;
 mod compactor;

@@ -108,7 +108,7 @@ pub async fn run(args: Args) -> Result<()> {
     bar.finish_and_clear();
     if !args.quiet {
         let seconds = (SystemClock.monotonic() - started).as_secs_f64();
-        print!("{}", summary(&run.ends, run.bytes, seconds));
+        say!("{}", summary(&run.ends, run.bytes, seconds));
     }
     sent
 }

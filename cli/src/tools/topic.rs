@@ -104,21 +104,21 @@ async fn create(args: Create) -> Result<()> {
         validate_only: args.validate_only,
     };
     match args.bootstrap.client().create_topic(&topic).await {
-        Ok(_) if topic.validate_only => println!("{} could be created", topic.name),
+        Ok(_) if topic.validate_only => sayln!("{} could be created", topic.name),
         Ok((id, partitions)) => {
             let partitions = if partitions > 0 {
                 partitions
             } else {
                 topic.partitions
             };
-            print!("created {}", topic.name);
+            say!("created {}", topic.name);
             if partitions > 0 {
-                print!(
+                say!(
                     " with {partitions} partition{}",
                     if partitions == 1 { "" } else { "s" }
                 );
             }
-            println!(
+            sayln!(
                 "{}",
                 if id.is_nil() {
                     String::new()
@@ -128,7 +128,7 @@ async fn create(args: Create) -> Result<()> {
             );
         }
         Err(error) if args.if_not_exists && has_code(&error, TOPIC_ALREADY_EXISTS) => {
-            println!("{} is there already", topic.name);
+            sayln!("{} is there already", topic.name);
         }
         Err(error) => return Err(error.into()),
     }
@@ -148,7 +148,7 @@ async fn list(args: List) -> Result<()> {
     if table.is_empty() {
         eprintln!("no topics");
     } else {
-        print!("{table}");
+        say!("{table}");
     }
     Ok(())
 }
@@ -168,11 +168,11 @@ async fn describe(args: Describe) -> Result<()> {
             None,
         )
     })?;
-    println!("topic {}", topic.name);
+    sayln!("topic {}", topic.name);
     if !topic.id.is_nil() {
-        println!("id    {}", topic.id);
+        sayln!("id    {}", topic.id);
     }
-    println!("\n{}", partitions(&client, &topic).await?);
+    sayln!("\n{}", partitions(&client, &topic).await?);
     let configs = client.topic_configs(&topic.name).await?;
     let mut table = Table::new(&[("CONFIG", Align::Left), ("VALUE", Align::Left)]);
     for config in configs
@@ -185,9 +185,9 @@ async fn describe(args: Describe) -> Result<()> {
         ]);
     }
     if table.is_empty() {
-        println!("no configs set on the topic; --all-configs shows the defaults");
+        sayln!("no configs set on the topic; --all-configs shows the defaults");
     } else {
-        print!("{table}");
+        say!("{table}");
     }
     Ok(())
 }
@@ -235,9 +235,9 @@ async fn delete(args: Delete) -> Result<()> {
     let mut failed = None;
     for topic in &args.topics {
         match client.delete_topic(topic).await {
-            Ok(()) => println!("deleted {topic}"),
+            Ok(()) => sayln!("deleted {topic}"),
             Err(error) if args.if_exists && has_code(&error, UNKNOWN_TOPIC_OR_PARTITION) => {
-                println!("{topic} is not there");
+                sayln!("{topic} is not there");
             }
             Err(error) => {
                 eprintln!("{error}");
