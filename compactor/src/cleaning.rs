@@ -35,7 +35,7 @@ pub struct Due {
     pub stretch: Stretch,
     /// The first offset that no pass has taken into account.
     pub dirty_from: i64,
-    /// The aborted transactions in it: producer id, first offset, offset of the marker.
+    /// The aborted transactions in it, by the offsets of their markers: producer id, first offset, that offset.
     pub aborted: Vec<(i64, i64, i64)>,
     /// The topic's.
     pub policy: CompactPolicy,
@@ -269,7 +269,8 @@ fn push(sink: &mut Sink<'_>, batch: Passing, due: &Due, rules: &Rules<'_>) {
             Err(_) => sink.push(batch),
         },
         Ok(Cleaned::Gone) => {
-            if due.aborted.iter().any(|(_, _, marker)| *marker == at) {
+            let marker = |(_, _, marker): &(i64, i64, i64)| *marker;
+            if due.aborted.binary_search_by_key(&at, marker).is_ok() {
                 sink.note(|run| run.aborts_gone.push(at));
             }
         }

@@ -486,6 +486,10 @@ async fn a_batch_needs_its_transaction() {
         TRANSACTION_ABORTABLE
     );
     assert_eq!(client.produce(12, who, 0, true, true).await, 0);
+    let mut plain = Client::new(&broker, "plain").await;
+    let idempotent = plain.init().await;
+    assert_eq!(plain.produce(12, idempotent, 0, false, true).await, 0);
+    assert_eq!(plain.fetch_committed().await, (1, 0), "it joins nothing");
     assert_eq!(
         client.produce(12, who, 1, false, false).await,
         INVALID_TXN_STATE,
@@ -563,6 +567,18 @@ async fn a_transactional_id_is_not_empty() {
     let broker = Broker::start(&[]).await.unwrap();
     let mut client = Client::new(&broker, "nameless").await;
     let who = client.init().await;
+    let offset = TxnOffsetCommitRequestPartition::default().with_committed_offset(5);
+    let topic = TxnOffsetCommitRequestTopic::default()
+        .with_name(topic_name(&client.topic))
+        .with_partitions(vec![offset]);
+    let commit = TxnOffsetCommitRequest::default()
+        .with_group_id(GroupId(StrBytes::from_static_str("nameless")))
+        .with_producer_id(who.0.into())
+        .with_producer_epoch(who.1)
+        .with_topics(vec![topic]);
+    let response = client.raw.call(3, &commit).await.unwrap();
+    let refused = response.topics[0].partitions[0].error_code;
+    assert_eq!(refused, INVALID_REQUEST);
     client.id = String::new();
     assert_eq!(client.add(3, who, &[0]).await, [INVALID_REQUEST]);
     assert_eq!(client.add_offsets(3, who).await, INVALID_REQUEST);

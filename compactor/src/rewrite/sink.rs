@@ -17,6 +17,9 @@ use crate::layout::Part;
 /// Most runs of one object, so that the command that names them stays small.
 const RUNS_MAX: usize = 4096;
 
+/// Most aborted transactions that a run forgets, but for those of its last part: for the same reason.
+const ABORTS_MAX: usize = 10_000;
+
 /// How often a job that writes nothing says that it goes on.
 const RENEW_EVERY: Duration = Duration::from_secs(60);
 
@@ -131,8 +134,9 @@ impl<'a> Sink<'a> {
         }
         let (partition, is_stamped) = (run.partition, run.is_stamped);
         let is_long = run.bytes >= self.tools.limits.run_bytes;
-        let is_full =
-            self.builder.bytes() >= self.tools.limits.object_bytes || self.runs.len() >= RUNS_MAX;
+        let is_full = self.builder.bytes() >= self.tools.limits.object_bytes
+            || self.runs.len() >= RUNS_MAX
+            || run.cleaning.aborts_gone.len() >= ABORTS_MAX;
         if is_long || is_full {
             self.end_run();
             self.begin(partition, is_stamped);
