@@ -6,14 +6,34 @@ use metrics::Gauge;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// Bytes beside the budget for small requests that are no Produce.
+const SPARE_BYTES: usize = 4 << 20;
+
+/// Such a request is small.
+const SMALL_BYTES_MAX: usize = 64 << 10;
+
+/// Which bytes a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Those of the budget.
+    Produce,
+    /// If it is small, the spare ones as well.
+    Other,
+}
+
 /// Bytes for requests, shared by all connections of a process.
 ///
 /// SUBTLE: a large frame takes its bytes step by step as they arrive, so frames that each hold a
 /// part could wait for each other for ever. So one frame at a time may go beyond the budget: what
 /// is held never exceeds the budget by more than one request, and one can always be completed.
+///
+/// What Produce requests hold is given back only when the bucket has their records. So that others
+/// are answered while it cannot be reached, there is a little beside the budget for small requests
+/// of other kinds: [`SPARE_BYTES`].
 #[derive(Debug, Clone)]
 pub struct RequestBudget {
     bytes: Arc<Semaphore>,
+    spare: Arc<Semaphore>,
     overdraft: Arc<Semaphore>,
     bytes_max: usize,
     held: Gauge,
@@ -25,6 +45,7 @@ impl RequestBudget {
         let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS);
         Self {
             bytes: Arc::new(Semaphore::new(bytes_max)),
+            spare: Arc::new(Semaphore::new(SPARE_BYTES)),
             overdraft: Arc::new(Semaphore::new(1)),
             bytes_max,
             held,
@@ -42,14 +63,20 @@ impl RequestBudget {
     }
 
     /// Takes the first `bytes` of a request, waiting for them in the order of asking.
-    pub(super) async fn reserve(&self, bytes: usize) -> Held {
-        // The semaphore is never closed, so there is always a permit.
-        let permit = Arc::clone(&self.bytes)
-            .acquire_many_owned(clamp(bytes))
-            .await
-            .ok();
+    pub(super) async fn reserve(&self, kind: Kind, bytes: usize) -> Held {
+        // The semaphores are never closed, so there is always a permit.
+        let permit = Arc::clone(&self.bytes).acquire_many_owned(clamp(bytes));
+        let may_spare = kind == Kind::Other && bytes <= SMALL_BYTES_MAX;
+        let (permit, spare) = tokio::select! {
+            biased;
+            permit = permit => (permit.ok(), None),
+            spare = Arc::clone(&self.spare).acquire_many_owned(clamp(bytes)), if may_spare => {
+                (None, spare.ok())
+            }
+        };
         let mut held = Held {
             permit: None,
+            _spare: spare,
             overdraft: None,
             bytes: 0,
             shown: self.held.clone(),
@@ -88,6 +115,7 @@ fn clamp(bytes: usize) -> u32 {
 #[derive(Debug)]
 pub(super) struct Held {
     permit: Option<OwnedSemaphorePermit>,
+    _spare: Option<OwnedSemaphorePermit>,
     overdraft: Option<OwnedSemaphorePermit>,
     bytes: usize,
     shown: Gauge,
@@ -146,8 +174,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_dropped_or_released_can_be_taken_again() {
         let budget = RequestBudget::new(100, Gauge::noop());
-        let first = RequestPermit::new(budget.reserve(60).await);
-        let mut second = std::pin::pin!(budget.reserve(60));
+        let first = RequestPermit::new(budget.reserve(Kind::Produce, 60).await);
+        let mut second = std::pin::pin!(budget.reserve(Kind::Produce, 60));
         assert!(poll!(second.as_mut()).is_pending());
         let kept = first.clone();
         drop(first);
@@ -164,8 +192,8 @@ mod tests {
     #[tokio::test]
     async fn of_frames_that_wait_for_each_other_one_goes_on() {
         let budget = RequestBudget::new(100, Gauge::noop());
-        let mut one = budget.reserve(50).await;
-        let mut other = budget.reserve(50).await;
+        let mut one = budget.reserve(Kind::Produce, 50).await;
+        let mut other = budget.reserve(Kind::Produce, 50).await;
         budget.grow(&mut one, 1_000).await;
         let mut waiting = Box::pin(budget.grow(&mut other, 50));
         assert!(
@@ -177,5 +205,27 @@ mod tests {
         drop(other);
         assert_eq!(budget.available(), 100);
         assert_eq!(budget.overdraft.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn small_requests_of_other_kinds_go_on_when_produce_has_taken_all() {
+        let budget = RequestBudget::new(1_000, Gauge::noop());
+        let all = budget.reserve(Kind::Produce, 1_000).await;
+        let mut produce = Box::pin(budget.reserve(Kind::Produce, 10));
+        assert!(poll!(&mut produce).is_pending());
+        let mut large = Box::pin(budget.reserve(Kind::Other, SMALL_BYTES_MAX + 1));
+        assert!(poll!(&mut large).is_pending());
+        let count = SPARE_BYTES / SMALL_BYTES_MAX;
+        let mut small = vec![];
+        for _ in 0..count {
+            small.push(budget.reserve(Kind::Other, SMALL_BYTES_MAX).await);
+        }
+        let mut more = Box::pin(budget.reserve(Kind::Other, 1));
+        assert!(poll!(&mut more).is_pending(), "these are bounded as well");
+        small.pop();
+        more.await;
+        drop((small, produce, large, all));
+        assert_eq!(budget.available(), 1_000);
+        assert_eq!(budget.spare.available_permits(), SPARE_BYTES);
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Sleep, sleep};
 
 use super::RequestBudget;
-use super::budget::{Held, RequestPermit};
+use super::budget::{Held, Kind, RequestPermit};
 
 /// A frame up to this size gets its memory at once; a larger one doubles from here.
 const FIRST_STEP_BYTES: usize = 1 << 20;
@@ -21,6 +21,9 @@ const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
 /// The slowest pace, in bytes a second, at which a begun frame may arrive.
 const PACE_BYTES: usize = 64 << 10;
+
+/// The API key of Produce, as it is on the wire.
+const PRODUCE: &[u8] = &[0, 0];
 
 /// The bytes of a frame, without the length, and its share of the budget.
 #[derive(Debug)]
@@ -124,7 +127,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
         let length = self.length().await?;
         let first = length.min(FIRST_STEP_BYTES);
-        let held = self.budget.reserve(first).await;
+        let kind = self.kind(length).await?;
+        let held = self.budget.reserve(kind, first).await;
         if self.buffer.len() < length {
             return self.receive(length, held).await.map(Some);
         }
@@ -136,22 +140,27 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }))
     }
 
-    async fn length(&mut self) -> Result<usize, FrameError> {
-        let mut deadline = Box::pin(sleep(self.stall));
-        while self.buffer.len() < 4 {
+    /// Has the first `bytes` of what is `expected` in the shared buffer.
+    async fn buffered(&mut self, bytes: usize, expected: usize) -> Result<(), FrameError> {
+        let mut deadline = None;
+        while self.buffer.len() < bytes {
             let received = self.buffer.len();
+            let stall = self.stall;
+            let deadline = deadline.get_or_insert_with(|| Box::pin(sleep(stall)));
             let read = tokio::select! {
                 biased;
                 read = self.fill() => read?,
-                () = &mut deadline => return Err(FrameError::Stalled { received, expected: 4 }),
+                () = deadline => return Err(FrameError::Stalled { received, expected }),
             };
             if read == 0 {
-                return Err(FrameError::Cut {
-                    received,
-                    expected: 4,
-                });
+                return Err(FrameError::Cut { received, expected });
             }
         }
+        Ok(())
+    }
+
+    async fn length(&mut self) -> Result<usize, FrameError> {
+        self.buffered(4, 4).await?;
         let length = self.buffer.get_i32();
         match usize::try_from(length) {
             Err(_) | Ok(0) => Err(FrameError::Length(length)),
@@ -160,6 +169,16 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 limit: self.frame_bytes_max,
             }),
             Ok(bytes) => Ok(bytes),
+        }
+    }
+
+    /// What the frame is, by its API key.
+    async fn kind(&mut self, length: usize) -> Result<Kind, FrameError> {
+        let key_bytes = length.min(2);
+        self.buffered(key_bytes, length).await?;
+        match self.buffer.get(..2) {
+            Some(key) if key_bytes == 2 && key != PRODUCE => Ok(Kind::Other),
+            _ => Ok(Kind::Produce),
         }
     }
 

@@ -136,7 +136,7 @@ async fn requests_of_all_connections_share_one_budget() {
     });
     let mut first = connect(&server, 1 << 20);
     let mut second = connect(&server, 1 << 20);
-    first.send(large_request(1, 800 << 10)).await;
+    first.send(large_request(1, (1 << 20) - 14)).await;
     assert_eq!(calls.recv().await, Some(1));
     second.send(large_request(2, 800 << 10)).await;
     for _ in 0..100 {
@@ -146,6 +146,11 @@ async fn requests_of_all_connections_share_one_budget() {
         calls.try_recv().is_err(),
         "there is no memory for a second request"
     );
+    let mut small = connect(&server, 1 << 20);
+    small.send([request(3), request(4)].concat()).await;
+    assert_eq!(small.receive_id().await, 3, "small ones are let through");
+    assert_eq!(small.receive_id().await, 4);
+    assert_eq!((calls.recv().await, calls.recv().await), (Some(3), Some(4)));
     open.send(()).unwrap();
     assert_eq!(first.receive_id().await, 1);
     assert_eq!(second.receive_id().await, 2);
