@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::api::Dispatch;
 use crate::config::BrokerConfig;
 use crate::fetch::Fetcher;
+use crate::fetch::pool::PerPool;
 use crate::group::{self, Groups};
 use crate::net::{Listener, Server};
 use crate::peers;
@@ -32,8 +33,10 @@ pub struct Parts {
     pub checkpoints: CheckpointStore,
     /// The bucket, for writing data.
     pub produce_store: Store,
-    /// The bucket, for reading data.
+    /// The bucket, for reading what was written lately.
     pub fetch_store: Store,
+    /// The bucket, for reading what is older.
+    pub catch_up_store: Store,
     /// Time.
     pub clock: SharedClock,
     /// Randomness.
@@ -194,7 +197,10 @@ fn assemble(
 ) -> Assembled {
     let fetcher = Fetcher::new(
         session.replica().clone(),
-        parts.fetch_store.clone(),
+        PerPool {
+            tail: parts.fetch_store.clone(),
+            catch_up: parts.catch_up_store.clone(),
+        },
         parts.clock.clone(),
         &parts.rng,
         config.fetch.clone(),

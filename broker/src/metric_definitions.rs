@@ -128,16 +128,34 @@ pub const FETCH_BLOCKS: Metric = Metric::counter(
     "millrace_fetch_blocks_total",
     Unit::Count,
     "Blocks that readers asked for: found in the cache (hit), read from the store by another \
-     reader at the same time (shared), or read from the store (miss).",
-    &["found"],
+     reader at the same time (shared), or read from the store (miss). The pool is fetch for what \
+     was written lately, catch_up for the rest.",
+    &["pool", "found"],
+);
+
+/// How long fetches wait for memory.
+pub const FETCH_MEMORY_WAIT_SECONDS: Metric = Metric::histogram(
+    "millrace_fetch_memory_wait_seconds",
+    Unit::Seconds,
+    "Time that fetches wait for their share of fetch.memory.bytes, or if they read what is older \
+     of fetch.catch.up.memory.bytes.",
+    &["pool"],
+);
+
+/// Memory that fetches have taken.
+pub const FETCH_MEMORY_BYTES: Metric = Metric::counter(
+    "millrace_fetch_memory_bytes_total",
+    Unit::Bytes,
+    "Bytes of memory that fetches have reserved.",
+    &["pool"],
 );
 
 /// Memory of the block cache.
 pub const FETCH_CACHE_BYTES: Metric = Metric::gauge(
     "millrace_fetch_cache_bytes",
     Unit::Bytes,
-    "Memory taken by the block cache.",
-    &[],
+    "Memory taken by the block cache, by the readers it was read for.",
+    &["pool"],
 );
 
 /// Groups in memory.
@@ -183,6 +201,8 @@ pub const ALL: &[Metric] = &[
     FETCHES_WAITING,
     FETCH_BLOCKS,
     FETCH_CACHE_BYTES,
+    FETCH_MEMORY_WAIT_SECONDS,
+    FETCH_MEMORY_BYTES,
     GROUPS,
     GROUP_REBALANCES,
     GROUP_MEMBERS_REMOVED,

@@ -50,7 +50,15 @@ pub async fn open(
         }
     }
     let options = StoreOptions::from_settings(settings);
-    let [produce, fetch, metadata, compaction, garbage, scrub] = open_stores(url, &options, clock)?;
+    let [
+        produce,
+        fetch,
+        catch_up,
+        metadata,
+        compaction,
+        garbage,
+        scrub,
+    ] = open_stores(url, &options, clock)?;
     let cluster_id = match access {
         Access::Join => {
             store::probe(&metadata, rng).await?;
@@ -92,6 +100,7 @@ pub async fn open(
         checkpoints,
         produce_store: produce,
         fetch_store: fetch,
+        catch_up_store: catch_up,
         clock: clock.clone(),
         rng: rng.clone(),
         cluster_id,
@@ -115,20 +124,23 @@ fn open_stores(
     url: &str,
     options: &StoreOptions,
     clock: &SharedClock,
-) -> Result<[Store; 6], Failure> {
+) -> Result<[Store; 7], Failure> {
     let duties = [
         Duty::Produce,
         Duty::Fetch,
+        Duty::CatchUp,
         Duty::Metadata,
         Duty::Compaction,
         Duty::Garbage,
         Duty::Scrub,
     ];
     let opened = store::open_clients(url, options, duties.len())?;
-    let mut metered = opened
+    let metered = opened
         .into_iter()
         .zip(duties)
         .map(|(inner, duty)| Arc::new(MeteredStore::new(inner, duty, clock.clone())) as Store);
-    let mut next = || metered.next().ok_or("a store client is missing");
-    Ok([next()?, next()?, next()?, next()?, next()?, next()?])
+    let metered: Vec<Store> = metered.collect();
+    metered
+        .try_into()
+        .map_err(|_| "a store client is missing".into())
 }

@@ -110,6 +110,7 @@ impl Site {
                 checkpoints: CheckpointStore::new(store.clone()),
                 produce_store: store.clone(),
                 fetch_store: store.clone(),
+                catch_up_store: store.clone(),
                 clock,
                 rng,
                 cluster_id: "test".to_owned(),

@@ -6,6 +6,7 @@ use kafka_protocol::messages::{ApiKey, FetchRequest};
 
 use super::{Answer, Api, Call, Handler};
 use crate::fetch::api::handle_fetch;
+use crate::fetch::pool::Client;
 use crate::wire::fetch_response::encode_fetch_response;
 
 pub(super) const API: Api = Api {
@@ -17,9 +18,11 @@ pub(super) const API: Api = Api {
 async fn handle(call: Call) -> Answer {
     let body: FetchRequest = call.request.decode()?;
     let (version, correlation_id) = (call.request.version(), call.request.correlation_id());
+    let client_id = call.request.client_id().map(|id| &**id);
+    let client = Client::new(client_id, call.connection.peer().ip());
     // It may wait for long, and nothing of the frame is needed any more.
     drop(call.request);
     call.permit.release();
-    let response = handle_fetch(call.broker.fetcher(), version, body).await;
+    let response = handle_fetch(call.broker.fetcher(), client, version, body).await;
     encode_fetch_response(version, correlation_id, response)
 }

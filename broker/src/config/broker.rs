@@ -9,6 +9,9 @@ use runtime::settings::{Kind, Resolved, Setting};
 use super::group::GroupDefaults;
 use super::topic::{TopicConfig, TopicDefaults};
 use crate::fetch::FetchOptions;
+use crate::fetch::cache::CacheOptions;
+use crate::fetch::load::LoadOptions;
+use crate::fetch::pool::PerPool;
 use crate::fetch::session::SessionOptions;
 use crate::group::consumer::{AssignorName, ConsumerLimits, MigrationPolicy};
 use crate::group::machine::Limits;
@@ -182,10 +185,34 @@ const OWN_SETTINGS: &[Setting] = &[
         "Memory for data that was read or written lately.",
     ),
     Setting::new(
+        "cache.catch.up.percent",
+        int(1, 99),
+        "50",
+        "Percent of `cache.bytes` that consumers which are behind may take up. Without such consumers all of it is for what was written lately.",
+    ),
+    Setting::new(
         "fetch.memory.bytes",
         bytes(1 << 20),
         "256MiB",
-        "Memory for responses to Fetch that are being put together.",
+        "Memory for responses to Fetch, of records written in the last minute. Half of it is the most that one client gets.",
+    ),
+    Setting::new(
+        "fetch.catch.up.memory.bytes",
+        bytes(1 << 20),
+        "256MiB",
+        "The same for responses with older records. Clients that wait for it take turns.",
+    ),
+    Setting::new(
+        "fetch.reads.max",
+        int(1, 1024),
+        "32",
+        "Reads from the store at once, of records written in the last minute.",
+    ),
+    Setting::new(
+        "fetch.catch.up.reads.max",
+        int(1, 1024),
+        "32",
+        "The same for older records. Clients that wait for it take turns.",
     ),
     Setting::new(
         "num.partitions",
@@ -537,14 +564,26 @@ impl BrokerConfig {
             upload_timeout: resolved.duration("store.request.timeout.ms"),
         };
         let fetch = FetchOptions {
-            cache_bytes: resolved.bytes("cache.bytes"),
-            memory_bytes: resolved.bytes("fetch.memory.bytes"),
+            cache: CacheOptions {
+                bytes_max: resolved.bytes("cache.bytes"),
+                catch_up_percent: resolved.bytes("cache.catch.up.percent"),
+            },
+            memory_bytes: PerPool {
+                tail: resolved.bytes("fetch.memory.bytes"),
+                catch_up: resolved.bytes("fetch.catch.up.memory.bytes"),
+            },
+            load: LoadOptions {
+                concurrency: PerPool {
+                    tail: resolved.bytes("fetch.reads.max"),
+                    catch_up: resolved.bytes("fetch.catch.up.reads.max"),
+                },
+                ..LoadOptions::default()
+            },
             response_bytes_max: resolved.bytes("fetch.max.bytes"),
             sessions: SessionOptions {
                 slots: size("max.incremental.fetch.session.cache.slots"),
                 ..SessionOptions::default()
             },
-            ..FetchOptions::default()
         };
         let consumer = ConsumerLimits::default();
         let assignors = resolved.list("group.consumer.assignors").iter();

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::list_offsets::{EARLIEST_LOCAL, FoundOffset, LATEST_TIERED, MAX_TIMESTAMP, OffsetQuery};
 use super::outcome::{FetchOutcome, PartitionOutcome};
 use super::plan::{Isolation, PartitionFetch, TopicRef};
+use super::pool::Client;
 use super::session::SessionRequest;
 use super::{FetchError, FetchParts, Fetcher};
 use crate::wire::fetch_response::{
@@ -31,15 +32,20 @@ const FETCH_WITH_SESSIONS: i16 = 7;
 const READ_COMMITTED: i8 = 1;
 
 /// Answers a Fetch.
-pub async fn handle_fetch(fetcher: &Fetcher, version: i16, request: FetchRequest) -> FetchResponse {
-    let parts = parts_of(version, &request);
+pub async fn handle_fetch(
+    fetcher: &Fetcher,
+    client: Client,
+    version: i16,
+    request: FetchRequest,
+) -> FetchResponse {
+    let parts = parts_of(client, version, &request);
     // It may wait for long, and its names point into the frame.
     drop(request);
     response_of(fetcher.fetch(parts).await)
 }
 
 /// Takes a Fetch request apart; nothing of it points into the frame.
-fn parts_of(version: i16, request: &FetchRequest) -> FetchParts {
+fn parts_of(client: Client, version: i16, request: &FetchRequest) -> FetchParts {
     let uses_ids = version >= FETCH_BY_ID;
     let partitions = request.topics.iter().flat_map(|topic| {
         let name = topic_ref(uses_ids, &topic.topic, topic.topic_id);
@@ -67,6 +73,7 @@ fn parts_of(version: i16, request: &FetchRequest) -> FetchParts {
         (super::session::NO_SESSION, super::session::FINAL_EPOCH)
     };
     FetchParts {
+        client,
         session: SessionRequest {
             session_id,
             epoch,

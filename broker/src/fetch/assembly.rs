@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use object_format::batch::{self, STAMP_LEN};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::cache::BlockKey;
+use super::fair::FairPermit;
 use super::plan::LEADER_EPOCH;
 use super::walk::{Batch, Piece};
 
@@ -95,7 +95,7 @@ impl Assembly {
     pub(super) fn finish(
         mut self,
         mut partitions: Vec<Vec<Segment>>,
-        memory: Option<OwnedSemaphorePermit>,
+        memory: Option<FairPermit>,
     ) -> Vec<Records> {
         for segments in &mut partitions {
             self.copy_sparse(segments);
@@ -151,7 +151,7 @@ impl Segment {
 /// Bytes that own something besides themselves.
 struct Kept {
     bytes: Bytes,
-    _memory: OwnedSemaphorePermit,
+    _memory: FairPermit,
 }
 
 impl AsRef<[u8]> for Kept {
@@ -163,20 +163,17 @@ impl AsRef<[u8]> for Kept {
 /// Ties as much of a permit as the records have bytes to the last large one of their slices, which
 /// is dropped when it has been sent, and gives the rest back. Short slices do not count, since
 /// whoever writes the response may copy them.
-fn keep(partitions: &mut [Records], mut memory: OwnedSemaphorePermit) {
+fn keep(partitions: &mut [Records], memory: FairPermit) {
     let bytes: u64 = partitions.iter().map(|records| records.bytes).sum();
-    let held = usize::try_from(bytes)
-        .unwrap_or(usize::MAX)
-        .min(memory.num_permits());
     let mut chunks = partitions
         .iter_mut()
         .rev()
         .flat_map(|p| p.chunks.iter_mut().rev());
     let last = chunks.find(|chunk| chunk.len() >= COPY_BYTES_MAX);
-    if let (Some(chunk), Some(memory)) = (last, memory.split(held)) {
+    if let Some(chunk) = last {
         *chunk = Bytes::from_owner(Kept {
             bytes: std::mem::take(chunk),
-            _memory: memory,
+            _memory: memory.keep(bytes),
         });
     }
 }

@@ -1,152 +1,49 @@
 //! Blocks of objects in memory: what was read lately, and what this agent has just written.
 //!
-//! A block is 8 MiB of an object, aligned; most objects are one block and so one GET. However many
-//! readers want a block at once, it is read once, and what one read said, all of them are told. A
-//! failed read leaves nothing behind. Memory is bounded by the cache's own limit and by the number
-//! of reads under way; blocks that the cache has let go live only as long as their readers.
+//! However many readers want a block at once, it is read once, and what one read said, all of them
+//! are told. A failed read leaves nothing behind. Memory is bounded by the cache's own limit and by
+//! the number of reads under way; blocks that the cache has let go live only as long as their
+//! readers.
+//!
+//! What readers that are behind have read is kept apart from what was just written or is read by
+//! those who keep up: it takes a bounded part of the memory, and only while somebody is behind. So
+//! the one cannot sweep the other out, and memory is not set aside for what may never come.
 
-use std::collections::{HashMap, HashSet};
-use std::ops::Range;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use object_format::ObjectId;
 use object_format::object::SealedObject;
 use parking_lot::Mutex;
+use quick_cache::OptionsBuilder;
 use quick_cache::sync::Cache;
-use quick_cache::{OptionsBuilder, Weighter};
+use runtime::SharedClock;
 
+use super::block::Weight;
+pub use super::block::{BLOCK_BYTES, Block, BlockKey};
 use super::load::{Flight, LoadError, Loader, Read};
 use super::metrics::{self, Found};
+use super::pool::{Client, PerPool, Pool};
 
-/// Bytes of a whole block.
-pub const BLOCK_BYTES: u64 = 8 << 20;
+/// After so long without a reader that is behind, the memory for such readers is given back.
+const CATCH_UP_IDLE: Duration = Duration::from_secs(60);
 
-/// What a chunk costs besides its bytes: its handle, and the frame or allocation it keeps alive.
-const CHUNK_OVERHEAD: u64 = 192;
-
-/// A block's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BlockKey {
-    /// The object.
-    pub object: ObjectId,
-    /// The how-manieth block of it, from 0.
-    pub index: u64,
-    /// The object's length, always the same for an object.
-    pub object_bytes: u64,
+/// Memory of a cache.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheOptions {
+    /// Bytes of all blocks.
+    pub bytes_max: u64,
+    /// How many of them, in percent, may be of readers that are behind.
+    pub catch_up_percent: u64,
 }
 
-impl BlockKey {
-    /// Where in the object the block lies.
-    pub fn range(&self) -> Range<u64> {
-        let start = self.index.saturating_mul(BLOCK_BYTES);
-        start
-            ..start
-                .saturating_add(BLOCK_BYTES)
-                .min(self.object_bytes)
-                .max(start)
-    }
-
-    /// Bytes of the block.
-    pub fn len(&self) -> u64 {
-        let range = self.range();
-        range.end - range.start
-    }
-
-    /// Whether the block lies past the object's end.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// A block's bytes, in chunks that lie end to end. Clones share them.
-#[derive(Clone, Debug)]
-pub struct Block(Arc<Contents>);
-
-#[derive(Debug)]
-struct Contents {
-    /// Position in the object of each chunk.
-    starts: Vec<u64>,
-    chunks: Vec<Bytes>,
-    bytes: u64,
-    /// Whether this process made the bytes, and checked them then.
-    written_here: bool,
-    /// Positions of batches whose CRC has been found right.
-    verified: Mutex<HashSet<u64>>,
-}
-
-impl Block {
-    fn new(start: u64, chunks: Vec<Bytes>, written_here: bool) -> Self {
-        let mut at = start;
-        let place = |chunk: &Bytes| {
-            let start = at;
-            at += chunk.len() as u64;
-            start
-        };
-        let starts = chunks.iter().map(place).collect();
-        Self(Arc::new(Contents {
-            starts,
-            bytes: at - start,
-            chunks,
-            written_here,
-            verified: Mutex::default(),
-        }))
-    }
-
-    /// A block as it came from the store.
-    pub(super) fn loaded(key: BlockKey, bytes: Bytes) -> Self {
-        Self::new(key.range().start, vec![bytes], false)
-    }
-
-    /// Its bytes that lie in `range` of the object, in order.
-    pub fn slices(&self, range: Range<u64>) -> impl Iterator<Item = Bytes> {
-        let Contents { starts, chunks, .. } = &*self.0;
-        let first = starts
-            .partition_point(|&start| start <= range.start)
-            .saturating_sub(1);
-        let cut = move |(chunk, &start): (&Bytes, &u64)| {
-            let len = chunk.len() as u64;
-            let from = range.start.saturating_sub(start).min(len);
-            let to = range.end.saturating_sub(start).min(len);
-            (from < to).then(|| chunk.slice(from as usize..to as usize))
-        };
-        chunks[first..].iter().zip(&starts[first..]).map_while(cut)
-    }
-
-    /// Its length in bytes.
-    pub fn len(&self) -> u64 {
-        self.0.bytes
-    }
-
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.0.bytes == 0
-    }
-
-    /// Whether it is one piece of memory that any slice of it keeps alive.
-    pub fn is_one_piece(&self) -> bool {
-        !self.0.written_here
-    }
-
-    /// Whether the batch at this position of the object needs no check of its CRC any more.
-    pub fn is_verified(&self, position: u64) -> bool {
-        self.0.written_here || self.0.verified.lock().contains(&position)
-    }
-
-    /// Notes that the batch at this position of the object has the right CRC.
-    pub fn set_verified(&self, position: u64) {
-        if !self.0.written_here {
-            self.0.verified.lock().insert(position);
+impl Default for CacheOptions {
+    fn default() -> Self {
+        Self {
+            bytes_max: 256 << 20,
+            catch_up_percent: 50,
         }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Weight;
-
-impl Weighter<BlockKey, Block> for Weight {
-    fn weight(&self, _: &BlockKey, block: &Block) -> u64 {
-        block.0.bytes + CHUNK_OVERHEAD * (1 + block.0.chunks.len() as u64)
     }
 }
 
@@ -155,9 +52,19 @@ impl Weighter<BlockKey, Block> for Weight {
 pub struct BlockCache(Arc<Inner>);
 
 struct Inner {
-    blocks: Cache<BlockKey, Block, Weight>,
+    blocks: PerPool<Cache<BlockKey, Block, Weight>>,
+    shares: Mutex<Shares>,
     flights: Mutex<Flights>,
     loader: Loader,
+    clock: SharedClock,
+}
+
+/// Whose the memory is.
+struct Shares {
+    bytes_max: u64,
+    catch_up_max: u64,
+    /// When readers that are behind last used their part; none if it is lent to the others.
+    catch_up_used: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -169,64 +76,84 @@ struct Flights {
 impl std::fmt::Debug for BlockCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BlockCache")
-            .field("bytes", &self.0.blocks.weight())
-            .finish()
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
     }
 }
 
 impl BlockCache {
-    /// A cache of at most `bytes_max` bytes over what `loader` reads.
-    pub fn new(loader: Loader, bytes_max: u64) -> Self {
-        // SUBTLE: one shard, because blocks are large: a shard must hold several. Half of it is for
-        // blocks seen once, so that what was just written is still there when it is read first.
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity(usize::try_from(bytes_max >> 18).unwrap_or(64).max(64))
-            .weight_capacity(bytes_max)
-            .shards(1)
-            .hot_allocation(0.5)
-            .build();
-        let blocks = match options {
-            Ok(options) => {
-                Cache::with_options(options, Weight, Default::default(), Default::default())
-            }
-            Err(_) => Cache::with_weighter(64, bytes_max, Weight),
+    /// A cache over what `loader` reads.
+    pub fn new(loader: Loader, clock: SharedClock, options: CacheOptions) -> Self {
+        let bytes_max = options.bytes_max;
+        let catch_up_max = bytes_max / 100 * options.catch_up_percent.min(100);
+        let blocks = PerPool {
+            tail: region(bytes_max),
+            catch_up: region(catch_up_max),
+        };
+        let shares = Shares {
+            bytes_max,
+            catch_up_max,
+            catch_up_used: None,
         };
         Self(Arc::new(Inner {
             blocks,
+            shares: Mutex::new(shares),
             flights: Mutex::default(),
             loader,
+            clock,
         }))
     }
 
     /// Bytes in the cache.
     pub fn bytes(&self) -> u64 {
-        self.0.blocks.weight()
+        let bytes = Pool::ALL.map(|pool| self.0.blocks.of(pool).weight());
+        bytes.iter().sum()
+    }
+
+    /// Bytes that may be of readers that are behind.
+    pub fn catch_up_max(&self) -> u64 {
+        self.0.shares.lock().catch_up_max
     }
 
     /// Whether a block is in memory. Does not count as a use of it.
     pub fn contains(&self, key: &BlockKey) -> bool {
-        self.0.blocks.contains_key(key)
+        let has = |pool| self.0.blocks.of(pool).contains_key(key);
+        Pool::ALL.into_iter().any(has)
     }
 
     /// A block, from memory or from the store.
     ///
     /// # Errors
     /// See [`LoadError`]; every reader that waited for the same read is told the same.
-    pub async fn block(&self, key: BlockKey) -> Result<Block, LoadError> {
+    pub async fn block(
+        &self,
+        key: BlockKey,
+        pool: Pool,
+        client: &Client,
+    ) -> Result<Block, LoadError> {
         loop {
-            if let Some(block) = self.0.blocks.get(&key) {
-                metrics::block(Found::Hit, self.bytes());
+            if let Some(block) = self.get(&key) {
+                metrics::block(Found::Hit, pool);
                 return Ok(block);
             }
-            if let Some((read, found)) = self.join(key) {
-                metrics::block(found, self.bytes());
+            if let Some((read, found)) = self.join(key, pool, client) {
+                metrics::block(found, pool);
                 return read.await;
             }
         }
     }
 
+    fn get(&self, key: &BlockKey) -> Option<Block> {
+        let blocks = &self.0.blocks;
+        blocks.tail.get(key).or_else(|| {
+            let block = blocks.catch_up.get(key)?;
+            self.share(Pool::CatchUp);
+            Some(block)
+        })
+    }
+
     /// The read of a block that is under way, or a new one; none if the block has just come.
-    fn join(&self, key: BlockKey) -> Option<(Read, Found)> {
+    fn join(&self, key: BlockKey, pool: Pool, client: &Client) -> Option<(Read, Found)> {
         let mut flights = self.0.flights.lock();
         let under_way = flights
             .under_way
@@ -235,7 +162,7 @@ impl BlockCache {
         if let Some(read) = under_way {
             return Some((read, Found::Shared));
         }
-        if self.0.blocks.contains_key(&key) {
+        if self.contains(&key) {
             return None;
         }
         flights.next += 1;
@@ -245,7 +172,7 @@ impl BlockCache {
             number: flights.next,
         };
         let number = flights.next;
-        let (read, flight) = Flight::start(self.load(key, landing));
+        let (read, flight) = Flight::start(self.load(key, pool, client.clone(), landing));
         if let Some(flight) = flight {
             flights.under_way.insert(key, (number, flight));
         }
@@ -255,16 +182,47 @@ impl BlockCache {
     fn load(
         &self,
         key: BlockKey,
+        pool: Pool,
+        client: Client,
         landing: Landing,
     ) -> impl Future<Output = Result<Block, LoadError>> + Send + 'static {
         let cache = self.clone();
         async move {
-            let block = cache.0.loader.load(key).await?;
+            let block = cache.0.loader.load(key, pool, &client).await?;
             // SUBTLE: the block is in the cache before its read is forgotten, so that nobody finds
             // neither and reads it again.
-            cache.0.blocks.insert(key, block.clone());
+            cache.insert(pool, key, block.clone());
             drop(landing);
             Ok(block)
+        }
+    }
+
+    fn insert(&self, pool: Pool, key: BlockKey, block: Block) {
+        self.share(pool);
+        let blocks = self.0.blocks.of(pool);
+        blocks.insert(key, block);
+        metrics::cached(pool, blocks.weight());
+    }
+
+    /// Sees to it that a pool has its part of the memory before it is used.
+    fn share(&self, by: Pool) {
+        let now = self.0.clock.monotonic();
+        let blocks = &self.0.blocks;
+        let mut shares = self.0.shares.lock();
+        match (by, shares.catch_up_used) {
+            (Pool::CatchUp, Some(_)) => shares.catch_up_used = Some(now),
+            (Pool::CatchUp, None) => {
+                shares.catch_up_used = Some(now);
+                let left = shares.bytes_max - shares.catch_up_max;
+                blocks.tail.set_capacity(left);
+            }
+            (Pool::Tail, Some(used)) if now.saturating_sub(used) > CATCH_UP_IDLE => {
+                shares.catch_up_used = None;
+                blocks.catch_up.clear();
+                blocks.tail.set_capacity(shares.bytes_max);
+                metrics::cached(Pool::CatchUp, 0);
+            }
+            (Pool::Tail, _) => {}
         }
     }
 
@@ -274,7 +232,7 @@ impl BlockCache {
         let mut rest = object.chunks.iter().cloned();
         let mut carried: Option<Bytes> = None;
         while start < object.len {
-            let index = start / BLOCK_BYTES;
+            let index = start / BlockKey::step(object.len);
             let key = BlockKey {
                 object: object.id,
                 index,
@@ -294,9 +252,24 @@ impl BlockCache {
                     chunks.push(chunk);
                 }
             }
-            self.0.blocks.insert(key, Block::new(start, chunks, true));
+            self.insert(Pool::Tail, key, Block::new(start, chunks, true));
             start += key.len();
         }
+    }
+}
+
+/// SUBTLE: one shard, because blocks are large: a shard must hold several. Half of it is for blocks
+/// seen once, so that what was just written is still there when it is read first.
+fn region(bytes_max: u64) -> Cache<BlockKey, Block, Weight> {
+    let options = OptionsBuilder::new()
+        .estimated_items_capacity(usize::try_from(bytes_max >> 18).unwrap_or(64).max(64))
+        .weight_capacity(bytes_max)
+        .shards(1)
+        .hot_allocation(0.5)
+        .build();
+    match options {
+        Ok(options) => Cache::with_options(options, Weight, Default::default(), Default::default()),
+        Err(_) => Cache::with_weighter(64, bytes_max, Weight),
     }
 }
 

@@ -7,12 +7,14 @@ use control_plane::replica::Replica;
 use object_format::TopicPartition;
 use parking_lot::Mutex;
 use runtime::{Rng, SharedClock, Store};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::cache::BlockCache;
+use super::cache::{BlockCache, CacheOptions};
+use super::fair::{FairPermit, FairPermits};
 use super::load::{LoadOptions, Loader};
 use super::outcome::{FetchOutcome, PartitionOutcome};
 use super::plan::{Isolation, Limits, PartitionFetch, Plan, plan};
+use super::pool::{Client, PerPool};
 use super::read::Reader;
 use super::session::{SessionOptions, SessionRequest, Sessions};
 use super::wait::{Waiter, Waiters};
@@ -28,10 +30,10 @@ const LOOKUPS_MAX: usize = 16;
 /// How an agent serves consumers.
 #[derive(Clone, Debug)]
 pub struct FetchOptions {
-    /// Bytes of the block cache.
-    pub cache_bytes: u64,
-    /// Bytes that all responses together may take while they are prepared and sent.
-    pub memory_bytes: u64,
+    /// The block cache.
+    pub cache: CacheOptions,
+    /// Bytes that all responses of a pool together may take while they are prepared and sent.
+    pub memory_bytes: PerPool<u64>,
     /// Kafka's broker setting `fetch.max.bytes`: no response has more, but for one large batch.
     pub response_bytes_max: u64,
     /// Fetch sessions.
@@ -43,8 +45,11 @@ pub struct FetchOptions {
 impl Default for FetchOptions {
     fn default() -> Self {
         Self {
-            cache_bytes: 256 << 20,
-            memory_bytes: 512 << 20,
+            cache: CacheOptions::default(),
+            memory_bytes: PerPool {
+                tail: 256 << 20,
+                catch_up: 256 << 20,
+            },
             response_bytes_max: 55 << 20,
             sessions: SessionOptions::default(),
             load: LoadOptions::default(),
@@ -55,6 +60,8 @@ impl Default for FetchOptions {
 /// A Fetch request, whatever its version.
 #[derive(Clone, Debug, Default)]
 pub struct FetchParts {
+    /// Who asks.
+    pub client: Client,
     /// Its session and partitions.
     pub session: SessionRequest,
     /// The longest it waits for `bytes_min`.
@@ -77,8 +84,7 @@ struct Inner {
     reader: Reader,
     sessions: Mutex<Sessions>,
     waiters: Waiters,
-    memory: Arc<Semaphore>,
-    memory_bytes: u64,
+    memory: PerPool<FairPermits>,
     response_bytes_max: u64,
     /// Each may have a block or two in memory.
     lookups: Semaphore,
@@ -93,26 +99,27 @@ impl std::fmt::Debug for Fetcher {
 }
 
 impl Fetcher {
-    /// Serves what `replica` names and `store` holds.
+    /// Serves what `replica` names and `stores` hold.
     pub fn new(
         replica: Replica,
-        store: Store,
+        stores: PerPool<Store>,
         clock: SharedClock,
         rng: &Rng,
         options: FetchOptions,
     ) -> Self {
-        let loader = Loader::new(store, rng.fork("block loader"), options.load);
-        let cache = BlockCache::new(loader, options.cache_bytes);
+        let loader = Loader::new(stores, rng.fork("block loader"), options.load);
+        let cache = BlockCache::new(loader, clock.clone(), options.cache);
         let waiters = Waiters::default();
         let alarm = waiters.clone();
         replica.observe(move |_, changed| alarm.wake(changed));
-        let memory_bytes = options.memory_bytes.clamp(1, u64::from(u32::MAX));
+        // Half of it at most is one client's, so that a client that does not read what it asked for
+        // does not stop the others.
+        let memory = |_, bytes| FairPermits::new(bytes, bytes / 2);
         let sessions = Sessions::new(options.sessions, rng.fork("fetch sessions"));
         Self(Arc::new(Inner {
             reader: Reader::new(cache, clock.clone()),
             sessions: Mutex::new(sessions),
-            memory: Arc::new(Semaphore::new(memory_bytes as usize)),
-            memory_bytes,
+            memory: options.memory_bytes.map(memory),
             lookups: Semaphore::new(LOOKUPS_MAX),
             response_bytes_max: options.response_bytes_max,
             replica,
@@ -185,8 +192,8 @@ impl Fetcher {
         let plan = self
             .plan_when(&begun.wanted, limits, enough, parts.wait_max)
             .await;
-        let memory = self.reserve(&plan).await;
-        let read = inner.reader.read(&plan, memory).await;
+        let memory = self.reserve(&plan, &parts.client).await;
+        let read = inner.reader.read(&plan, &parts.client, memory).await;
         metrics::fetched(read.iter().map(|partition| partition.records.bytes).sum());
         let answered = begun.wanted.iter().zip(&plan.partitions).zip(read);
         let outcome = |((fetch, planned), read)| PartitionOutcome::new(fetch, planned, read);
@@ -260,16 +267,17 @@ impl Fetcher {
     }
 
     /// Waits for a share of the memory for responses, as large as the plan takes.
-    async fn reserve(&self, plan: &Plan) -> Option<OwnedSemaphorePermit> {
-        let bytes = self.0.reader.memory(plan).min(self.0.memory_bytes);
+    async fn reserve(&self, plan: &Plan, client: &Client) -> Option<FairPermit> {
+        let bytes = self.0.reader.memory(plan);
         if bytes == 0 {
             return None;
         }
-        // It is never closed.
-        Arc::clone(&self.0.memory)
-            .acquire_many_owned(bytes as u32)
-            .await
-            .ok()
+        let (pool, clock) = (plan.pool(), &self.0.clock);
+        let began = clock.monotonic();
+        let memory = self.0.memory.of(pool).acquire(client, bytes).await;
+        let waited = clock.monotonic().saturating_sub(began);
+        metrics::reserved(pool, waited, memory.amount());
+        Some(memory)
     }
 }
 

@@ -25,14 +25,15 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use runtime::{Rng, SharedClock, Shutdown, SimClock};
+use runtime::{Rng, SharedClock, Shutdown, SimClock, Store};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::cache::BlockCache;
+use super::cache::{BlockCache, CacheOptions};
 use super::load::{LoadOptions, Loader};
 use super::parts::Part;
 use super::plan::{Isolation, Limits, PartitionFetch, Readable, Slice, TopicRef};
+use super::pool::PerPool;
 use super::{FetchOptions, Fetcher};
 
 mod producer;
@@ -169,11 +170,24 @@ impl ObjectStore for TestStore {
 }
 
 pub fn cache(store: &Arc<TestStore>, bytes_max: u64) -> BlockCache {
-    let options = LoadOptions::default();
-    BlockCache::new(
-        Loader::new(store.clone(), Rng::from_seed(1), options),
+    let options = CacheOptions {
         bytes_max,
-    )
+        ..CacheOptions::default()
+    };
+    cache_with(store, Arc::new(SimClock::default()), options)
+}
+
+pub fn cache_with(store: &Arc<TestStore>, clock: SharedClock, options: CacheOptions) -> BlockCache {
+    let loader = Loader::new(both(store), Rng::from_seed(1), LoadOptions::default());
+    BlockCache::new(loader, clock, options)
+}
+
+/// The same store for both pools.
+pub fn both(store: &Arc<TestStore>) -> PerPool<Store> {
+    PerPool {
+        tail: store.clone(),
+        catch_up: store.clone(),
+    }
 }
 
 /// A batch of records of `value_bytes` each, at consecutive milliseconds from `time_ms` on.
@@ -399,6 +413,21 @@ impl Agent {
         store: Arc<TestStore>,
         options: FetchOptions,
     ) -> Self {
+        let stores = PerPool {
+            tail: store.clone(),
+            catch_up: store,
+        };
+        Self::start_on(name, log, stores, options).await
+    }
+
+    /// With a store for each pool; what it writes is in that of the tail.
+    pub async fn start_on(
+        name: &str,
+        log: MemoryLog,
+        stores: PerPool<Arc<TestStore>>,
+        options: FetchOptions,
+    ) -> Self {
+        let store = stores.tail.clone();
         let clock: SharedClock = Arc::new(SimClock::default());
         let shutdown = Shutdown::new(runtime::shutdown::DRAIN_DEFAULT);
         let parts = ReplicaParts {
@@ -417,7 +446,13 @@ impl Agent {
             ..registration()
         };
         let session = replica.join(registration, &shutdown).await.unwrap();
-        let fetcher = Fetcher::new(replica, store.clone(), clock, &Rng::from_seed(5), options);
+        let fetcher = Fetcher::new(
+            replica,
+            stores.map(|_, store| store as Store),
+            clock,
+            &Rng::from_seed(5),
+            options,
+        );
         Self {
             session,
             store,

@@ -13,6 +13,7 @@ use object_format::batch::BatchHeader;
 
 use super::parts::{Part, parts_between};
 use super::plan::{Isolation, LEADER_EPOCH, Slice, TopicRef, check_leader_epoch};
+use super::pool::Client;
 use super::walk::{Blocks, ReadFault, Walk};
 use super::{FetchError, Fetcher, times};
 
@@ -255,7 +256,8 @@ impl Fetcher {
         slice: &Slice,
         wanted: Wanted,
     ) -> Result<Option<FoundOffset>, ReadFault> {
-        let mut blocks = Blocks::load(self.cache(), &[]).await;
+        let client = Client::default();
+        let mut blocks = Blocks::load(self.cache(), &client, &[]).await;
         let mut walk = Walk::new(slice, &mut blocks);
         while let Some(batch) = walk.next().await? {
             let newest = batch.header.max_timestamp;

@@ -1,7 +1,6 @@
 //! Reads one block from the store, within a budget of tries and time, and lets many wait for it.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,9 +11,10 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use runtime::store::{RetryPolicy, retry};
 use runtime::{Rng, Store};
-use tokio::sync::Semaphore;
 
-use super::cache::{Block, BlockKey};
+use super::block::{Block, BlockKey};
+use super::fair::FairPermits;
+use super::pool::{Client, PerPool, Pool};
 
 /// How patiently blocks are read.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct LoadOptions {
     /// The longest one try may take.
     pub try_timeout: Duration,
     /// Most reads under way at once.
-    pub concurrency: usize,
+    pub concurrency: PerPool<u64>,
 }
 
 impl Default for LoadOptions {
@@ -32,7 +32,10 @@ impl Default for LoadOptions {
         Self {
             retry: RetryPolicy::FOREGROUND,
             try_timeout: Duration::from_secs(10),
-            concurrency: 32,
+            concurrency: PerPool {
+                tail: 32,
+                catch_up: 32,
+            },
         }
     }
 }
@@ -66,35 +69,47 @@ pub enum LoadError {
     },
 }
 
-/// Reads blocks.
+/// Reads blocks, those of each pool with a client of the store and turns of their own.
 pub struct Loader {
-    store: Store,
+    lanes: PerPool<Lane>,
     rng: Rng,
     options: LoadOptions,
-    reads: Arc<Semaphore>,
+}
+
+struct Lane {
+    store: Store,
+    turns: FairPermits,
 }
 
 impl Loader {
-    /// A loader from this store.
-    pub fn new(store: Store, rng: Rng, options: LoadOptions) -> Self {
-        let reads = Arc::new(Semaphore::new(options.concurrency.max(1)));
+    /// A loader from these stores.
+    pub fn new(stores: PerPool<Store>, rng: Rng, options: LoadOptions) -> Self {
+        let lanes = stores.map(|pool, store| {
+            let reads = *options.concurrency.of(pool);
+            let turns = FairPermits::new(reads, reads);
+            Lane { store, turns }
+        });
         Self {
-            store,
+            lanes,
             rng,
             options,
-            reads,
         }
     }
 
-    /// Reads a block.
-    pub(super) async fn load(&self, key: BlockKey) -> Result<Block, LoadError> {
+    /// Reads a block for a client.
+    pub(super) async fn load(
+        &self,
+        key: BlockKey,
+        pool: Pool,
+        client: &Client,
+    ) -> Result<Block, LoadError> {
         let object = key.object;
         let failed = |why: String| LoadError::Store { object, why };
-        let turn = self.reads.acquire().await;
-        let _turn = turn.map_err(|closed| failed(closed.to_string()))?;
+        let lane = self.lanes.of(pool);
+        let _turn = lane.turns.acquire(client, 1).await;
         let at = Path::from(path::data(object));
         let read = retry(&self.options.retry, &self.rng, || {
-            self.try_read(&at, key.range())
+            self.try_read(&lane.store, &at, key.range())
         })
         .await;
         let bytes = match read {
@@ -114,9 +129,14 @@ impl Loader {
         }
     }
 
-    async fn try_read(&self, at: &Path, range: Range<u64>) -> object_store::Result<Bytes> {
+    async fn try_read(
+        &self,
+        store: &Store,
+        at: &Path,
+        range: Range<u64>,
+    ) -> object_store::Result<Bytes> {
         let limit = self.options.try_timeout;
-        let read = tokio::time::timeout(limit, self.store.get_range(at, range)).await;
+        let read = tokio::time::timeout(limit, store.get_range(at, range)).await;
         read.unwrap_or_else(|_| {
             let source = format!("no answer within {limit:?}").into();
             Err(object_store::Error::Generic {

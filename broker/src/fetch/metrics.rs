@@ -1,7 +1,10 @@
 //! What the read path counts.
 
-use metrics::{counter, gauge};
+use std::time::Duration;
 
+use metrics::{counter, gauge, histogram};
+
+use super::pool::Pool;
 use crate::metric_definitions as names;
 
 /// How a reader got a block.
@@ -12,15 +15,26 @@ pub(super) enum Found {
     Miss,
 }
 
-/// A reader got a block; the cache has this size.
-pub(super) fn block(found: Found, cache_bytes: u64) {
+/// A reader got a block.
+pub(super) fn block(found: Found, pool: Pool) {
     let found = match found {
         Found::Hit => "hit",
         Found::Shared => "shared",
         Found::Miss => "miss",
     };
-    counter!(names::FETCH_BLOCKS.name, "found" => found).increment(1);
-    gauge!(names::FETCH_CACHE_BYTES.name).set(cache_bytes as f64);
+    counter!(names::FETCH_BLOCKS.name, "pool" => pool.label(), "found" => found).increment(1);
+}
+
+/// The part of the cache of a pool has this size.
+pub(super) fn cached(pool: Pool, bytes: u64) {
+    gauge!(names::FETCH_CACHE_BYTES.name, "pool" => pool.label()).set(bytes as f64);
+}
+
+/// A fetch waited so long for memory, and holds so many bytes of it.
+pub(super) fn reserved(pool: Pool, waited: Duration, bytes: u64) {
+    histogram!(names::FETCH_MEMORY_WAIT_SECONDS.name, "pool" => pool.label())
+        .record(waited.as_secs_f64());
+    counter!(names::FETCH_MEMORY_BYTES.name, "pool" => pool.label()).increment(bytes);
 }
 
 /// This many fetches wait.

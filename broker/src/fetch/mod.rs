@@ -5,9 +5,11 @@
 
 pub mod api;
 mod assembly;
+pub mod block;
 pub mod cache;
 mod complaints;
 mod error;
+mod fair;
 mod fetcher;
 #[cfg(test)]
 mod fixture;
@@ -18,6 +20,7 @@ pub mod outcome;
 mod partitions;
 pub mod parts;
 pub mod plan;
+pub mod pool;
 pub mod read;
 pub mod session;
 mod times;

@@ -12,9 +12,10 @@ use control_plane::state::{Extent, Partition, State};
 use object_format::{ObjectId, TopicId, TopicPartition};
 
 use super::FetchError;
-use super::cache::{BLOCK_BYTES, BlockKey};
+use super::cache::BlockKey;
 use super::outcome::AbortedTransaction;
 use super::parts::{Part, parts_between};
+use super::pool::Pool;
 
 /// The leader epoch of every partition, for ever: no agent leads one.
 pub const LEADER_EPOCH: i32 = 0;
@@ -41,7 +42,7 @@ const BLOCKS_MAX: usize = 512;
 const BLOCK_BYTES_MAX: u64 = 128 << 20;
 
 /// Of a large extent, only so much is loaded ahead of walking it.
-const AHEAD_BYTES: u64 = 2 * BLOCK_BYTES;
+const AHEAD_BYTES: u64 = 16 << 20;
 
 /// How a request names a topic: by name up to version 12, by id from 13 on (KIP-516).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -141,17 +142,22 @@ pub struct Slice {
     pub max_timestamp: i64,
     /// Whether its batches carry their base offsets, with gaps between them.
     pub is_stamped: bool,
+    /// Whose resources it is read with.
+    pub pool: Pool,
 }
 
 impl Slice {
     /// The slice that a whole extent is.
     pub fn of(state: &State, base_offset: i64, extent: &Extent) -> Self {
         let end = extent.position.saturating_add(extent.bytes);
+        let object = state.object(extent.object);
+        let now_ms = state.log_time_ms();
         Self {
             object: extent.object,
-            object_bytes: state
-                .object(extent.object)
-                .map_or(end, |object| object.bytes),
+            object_bytes: object.map_or(end, |object| object.bytes),
+            pool: object.map_or(Pool::CatchUp, |object| {
+                Pool::of(object.committed_ms, now_ms, object.is_compacted)
+            }),
             position: extent.position,
             bytes: extent.bytes,
             base_offset,
@@ -183,7 +189,7 @@ impl Slice {
     /// Indices of the blocks it lies in that are loaded before it is walked.
     pub fn blocks_ahead(&self) -> Range<u64> {
         let end = self.position.saturating_add(self.bytes.min(AHEAD_BYTES));
-        self.position / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES)
+        BlockKey::covering(self.object_bytes, self.position..end)
     }
 }
 
@@ -224,7 +230,7 @@ pub struct Plan {
     /// Whether there may be more to read than was looked at.
     pub is_cut: bool,
     /// The blocks to load before reading, each once.
-    pub blocks: Vec<BlockKey>,
+    pub blocks: Vec<(BlockKey, Pool)>,
     /// Indices of the partitions whose end, as far as it is known here, is before the offset.
     pub beyond_end: Vec<usize>,
 }
@@ -240,6 +246,12 @@ impl Plan {
     pub fn has_error(&self) -> bool {
         let told = |p: &Result<_, FetchError>| matches!(p, Err(e) if !e.is_unknown_partition());
         self.partitions.iter().any(told)
+    }
+
+    /// Whose resources it is read with. Whoever reads anything old waits with those who are behind.
+    pub fn pool(&self) -> Pool {
+        let pools = self.blocks.iter().map(|(_, pool)| *pool);
+        pools.max().unwrap_or_default()
     }
 
     /// About how many bytes will be read.
@@ -377,7 +389,7 @@ struct Budget {
     block_bytes: u64,
     is_cut: bool,
     known: HashSet<BlockKey>,
-    blocks: Vec<BlockKey>,
+    blocks: Vec<(BlockKey, Pool)>,
 }
 
 impl Budget {
@@ -430,7 +442,7 @@ impl Budget {
             let key = slice.block(index);
             if self.known.insert(key) {
                 self.block_bytes += key.len();
-                self.blocks.push(key);
+                self.blocks.push((key, slice.pool));
             }
         }
     }

@@ -6,14 +6,15 @@
 //! into what is left of the request's. What is wrong in one partition stays there.
 
 use runtime::SharedClock;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::FetchError;
 use super::assembly::{Assembly, Segment};
-use super::cache::BlockCache;
+use super::cache::{BlockCache, BlockKey};
 use super::complaints::Complaints;
+use super::fair::FairPermit;
 use super::parts::{Part, render};
 use super::plan::{Plan, Readable, Slice};
+use super::pool::Client;
 use super::walk::{Blocks, ReadFault, Walk};
 
 pub use super::assembly::Records;
@@ -60,18 +61,20 @@ impl Reader {
 
     /// Bytes of memory that carrying out a plan takes.
     pub fn memory(&self, plan: &Plan) -> u64 {
-        let absent = plan.blocks.iter().filter(|key| !self.cache.contains(key));
-        plan.planned() + absent.map(|key| key.len()).sum::<u64>()
+        let blocks = plan.blocks.iter().map(|(key, _)| key);
+        let absent = blocks.filter(|key| !self.cache.contains(key));
+        plan.planned() + absent.map(BlockKey::len).sum::<u64>()
     }
 
-    /// Reads what a plan says, in its order. `memory` is what [`Reader::memory`] said, or less;
+    /// Reads what a plan says for a client, in its order. `memory` is what [`Reader::memory`] said, or less;
     /// as much of it as the records keep goes with them, until they are dropped.
     pub async fn read(
         &self,
         plan: &Plan,
-        memory: Option<OwnedSemaphorePermit>,
+        client: &Client,
+        memory: Option<FairPermit>,
     ) -> Vec<PartitionRecords> {
-        let mut blocks = Blocks::load(&self.cache, &plan.blocks).await;
+        let mut blocks = Blocks::load(&self.cache, client, &plan.blocks).await;
         let mut assembly = Assembly::default();
         let mut left = plan.bytes_max;
         let mut nothing_yet = true;

@@ -13,6 +13,7 @@ use runtime::SystemClock;
 use super::fixture::{TestProducer, World, batch, fetch, tp};
 use super::outcome::PartitionOutcome;
 use super::plan::{Isolation, Limits, PartitionFetch, plan};
+use super::pool::Client;
 use super::read::Reader;
 
 /// Fetches one partition as far as two limits go.
@@ -23,7 +24,7 @@ async fn fetched(
     limits: Limits,
 ) -> PartitionOutcome {
     let plan = plan(&world.state, [wanted], limits);
-    let read = reader.read(&plan, None).await.remove(0);
+    let read = reader.read(&plan, &Client::default(), None).await.remove(0);
     PartitionOutcome::new(wanted, &plan.partitions[0], read)
 }
 

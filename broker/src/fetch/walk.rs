@@ -9,9 +9,10 @@ use object_format::ObjectId;
 use object_format::batch::{BatchError, BatchHeader, HEADER_LEN};
 
 use super::FetchError;
-use super::cache::{BLOCK_BYTES, Block, BlockCache, BlockKey};
+use super::cache::{Block, BlockCache, BlockKey};
 use super::load::LoadError;
 use super::plan::Slice;
+use super::pool::{Client, Pool};
 
 /// Bytes at the start of a batch that its CRC does not cover.
 const CRC_FROM: usize = 21;
@@ -49,32 +50,41 @@ impl From<&ReadFault> for FetchError {
 /// The blocks of one reader, held until it has read.
 pub struct Blocks<'a> {
     cache: &'a BlockCache,
+    client: &'a Client,
     held: HashMap<BlockKey, Result<Block, LoadError>>,
 }
 
 impl<'a> Blocks<'a> {
     /// Loads these blocks, several at once.
-    pub async fn load(cache: &'a BlockCache, keys: &[BlockKey]) -> Self {
-        let load = |key: BlockKey| async move { (key, cache.block(key).await) };
+    pub async fn load(
+        cache: &'a BlockCache,
+        client: &'a Client,
+        keys: &[(BlockKey, Pool)],
+    ) -> Self {
+        let load = |(key, pool)| async move { (key, cache.block(key, pool, client).await) };
         let held = futures::stream::iter(keys.iter().copied().map(load))
             .buffer_unordered(CONCURRENT_BLOCKS)
             .collect()
             .await;
-        Self { cache, held }
+        Self {
+            cache,
+            client,
+            held,
+        }
     }
 
-    async fn get(&mut self, key: BlockKey) -> Result<Block, LoadError> {
+    async fn get(&mut self, key: BlockKey, pool: Pool) -> Result<Block, LoadError> {
         if let Some(block) = self.held.get(&key) {
             return block.clone();
         }
-        let block = self.cache.block(key).await;
+        let block = self.cache.block(key, pool, self.client).await;
         self.held.insert(key, block.clone());
         block
     }
 
     /// The blocks that bytes `from..to` of a slice's object lie in, all of them held.
     fn covering(&self, slice: &Slice, from: u64, to: u64) -> impl Iterator<Item = &Block> {
-        let indices = from / BLOCK_BYTES..to.div_ceil(BLOCK_BYTES);
+        let indices = BlockKey::covering(slice.object_bytes, from..to);
         let held = |index| {
             self.held
                 .get(&slice.block(index))
@@ -157,7 +167,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             blocks,
             rope: VecDeque::new(),
             rope_bytes: 0,
-            next_block: slice.position / BLOCK_BYTES,
+            next_block: slice.position / BlockKey::step(slice.object_bytes),
             position: slice.position,
             offset: slice.base_offset,
         }
@@ -249,7 +259,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             if range.is_empty() {
                 return Err(self.damaged("the run goes on past the object's end".into()));
             }
-            let block = self.blocks.get(key).await?;
+            let block = self.blocks.get(key, self.slice.pool).await?;
             let from = range.start.max(self.slice.position);
             let to = range.end.min(self.slice.end());
             let keeps = block.is_one_piece().then_some(key);

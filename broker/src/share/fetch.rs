@@ -18,6 +18,7 @@ use super::read::ReadRecords;
 use super::registry::Shares;
 use super::session::{Begun, FINAL_EPOCH, Owner};
 use crate::fetch::plan::{Isolation, PartitionFetch, TopicRef};
+use crate::fetch::pool::Client;
 use crate::fetch::session as fetch_session;
 use crate::fetch::{FetchError, FetchParts};
 
@@ -295,6 +296,7 @@ impl Shares {
             current_leader_epoch: -1,
         };
         let parts = FetchParts {
+            client: Client::group(&key.group),
             session: fetch_session::SessionRequest {
                 session_id: fetch_session::NO_SESSION,
                 epoch: fetch_session::FINAL_EPOCH,

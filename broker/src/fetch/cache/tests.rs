@@ -1,6 +1,9 @@
-use object_format::{AgentEpoch, ObjectId};
+use std::ops::Range;
 
-use super::super::fixture::{TestStore, batch, cache, seal, tp};
+use object_format::{AgentEpoch, ObjectId};
+use runtime::SimClock;
+
+use super::super::fixture::{TestStore, batch, cache, cache_with, seal, tp};
 use super::*;
 
 fn id(sequence: u64) -> ObjectId {
@@ -26,6 +29,10 @@ fn key(object: &SealedObject, index: u64) -> BlockKey {
     }
 }
 
+async fn read(cache: &BlockCache, key: BlockKey) -> Result<Block, LoadError> {
+    cache.block(key, Pool::Tail, &Client::default()).await
+}
+
 fn all(block: &Block, range: Range<u64>) -> Vec<u8> {
     block
         .slices(range)
@@ -43,7 +50,7 @@ async fn many_readers_of_one_block_cost_one_get() {
     let readers: Vec<_> = (0..100)
         .map(|_| {
             let (cache, key) = (cache.clone(), key(&object, 0));
-            tokio::spawn(async move { cache.block(key).await })
+            tokio::spawn(async move { read(&cache, key).await })
         })
         .collect();
     while store.gets() == 0 {
@@ -54,7 +61,7 @@ async fn many_readers_of_one_block_cost_one_get() {
         let block = reader.await.unwrap().unwrap();
         assert_eq!(all(&block, 0..object.len), object.to_bytes());
     }
-    cache.block(key(&object, 0)).await.unwrap();
+    read(&cache, key(&object, 0)).await.unwrap();
     assert_eq!(store.gets(), 1);
 }
 
@@ -65,7 +72,7 @@ async fn a_failed_read_is_told_to_all_who_waited_and_not_kept() {
     store.put_object(&object).await;
     let cache = cache(&store, 1 << 20);
     store.fail(1_000);
-    let reads = (0..10).map(|_| cache.block(key(&object, 0)));
+    let reads = (0..10).map(|_| read(&cache, key(&object, 0)));
     for read in futures::future::join_all(reads).await {
         assert!(matches!(read, Err(LoadError::Store { .. })), "{read:?}");
     }
@@ -75,7 +82,7 @@ async fn a_failed_read_is_told_to_all_who_waited_and_not_kept() {
         store.gets()
     );
     store.fail(0);
-    assert!(cache.block(key(&object, 0)).await.is_ok());
+    assert!(read(&cache, key(&object, 0)).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,7 +91,7 @@ async fn a_read_survives_failures_within_its_budget() {
     let object = object(1, 1, 100);
     store.put_object(&object).await;
     store.fail(3);
-    assert!(cache(&store, 1 << 20).block(key(&object, 0)).await.is_ok());
+    assert!(read(&cache(&store, 1 << 20), key(&object, 0)).await.is_ok());
     assert_eq!(store.gets(), 4);
 }
 
@@ -92,7 +99,7 @@ async fn a_read_survives_failures_within_its_budget() {
 async fn an_object_that_is_not_there_is_asked_for_once() {
     let store = TestStore::new();
     let object = object(1, 1, 100);
-    let read = cache(&store, 1 << 20).block(key(&object, 0)).await;
+    let read = read(&cache(&store, 1 << 20), key(&object, 0)).await;
     assert_eq!(read.unwrap_err(), LoadError::Missing { object: object.id });
     assert_eq!(store.gets(), 1);
 }
@@ -107,7 +114,7 @@ async fn a_shortened_object_is_found_out() {
         ..key(&object, 0)
     };
     let (expected, got) = (object.len + 1, object.len);
-    let read = cache(&store, 1 << 20).block(longer).await;
+    let read = read(&cache(&store, 1 << 20), longer).await;
     assert_eq!(
         read.unwrap_err(),
         LoadError::Short {
@@ -125,9 +132,9 @@ async fn a_reader_that_goes_away_does_not_take_the_read_from_the_others() {
     store.put_object(&object).await;
     let cache = cache(&store, 1 << 20);
     store.hold();
-    let mut first = Box::pin(cache.block(key(&object, 0)));
+    let mut first = Box::pin(read(&cache, key(&object, 0)));
     assert!(futures::poll!(&mut first).is_pending());
-    let mut second = Box::pin(cache.block(key(&object, 0)));
+    let mut second = Box::pin(read(&cache, key(&object, 0)));
     assert!(futures::poll!(&mut second).is_pending());
     drop(first);
     store.let_through(1);
@@ -142,12 +149,12 @@ async fn a_read_whose_readers_all_went_away_is_begun_again() {
     store.put_object(&object).await;
     let cache = cache(&store, 1 << 20);
     store.hold();
-    let mut first = Box::pin(cache.block(key(&object, 0)));
+    let mut first = Box::pin(read(&cache, key(&object, 0)));
     assert!(futures::poll!(&mut first).is_pending());
     drop(first);
     assert!(cache.0.flights.lock().under_way.is_empty());
     store.let_through(1);
-    assert!(cache.block(key(&object, 0)).await.is_ok());
+    assert!(read(&cache, key(&object, 0)).await.is_ok());
 }
 
 #[tokio::test]
@@ -158,14 +165,14 @@ async fn what_was_written_here_is_read_without_the_store_and_without_copies() {
     assert!(object.len > 2 * BLOCK_BYTES);
     cache.insert_written(&object);
     let mut whole = Vec::new();
-    for index in 0..3 {
+    for index in BlockKey::covering(object.len, 0..object.len) {
         let key = key(&object, index);
-        let block = cache.block(key).await.unwrap();
+        let block = read(&cache, key).await.unwrap();
         assert_eq!(block.len(), key.len());
         whole.extend(all(&block, 0..object.len));
     }
     assert_eq!(whole, object.to_bytes());
-    let block = cache.block(key(&object, 0)).await.unwrap();
+    let block = read(&cache, key(&object, 0)).await.unwrap();
     let first = &object.runs[0].batches[0];
     let range = first.position..first.position + u64::from(first.length);
     let slices: Vec<Bytes> = block.slices(range).collect();
@@ -198,4 +205,75 @@ async fn the_cache_stays_within_its_bytes() {
         assert!(cache.bytes() <= 4 << 20);
     }
     assert!(cache.bytes() > 2 << 20);
+}
+
+/// What readers that are behind read, a block of about a MiB each.
+async fn backfill(cache: &BlockCache, store: &TestStore, sequences: Range<u64>) {
+    for sequence in sequences {
+        let object = object(sequence, 10, 100 << 10);
+        store.put_object(&object).await;
+        let client = Client::default();
+        let read = cache.block(key(&object, 0), Pool::CatchUp, &client);
+        read.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backfill_does_not_sweep_out_what_was_just_written() {
+    let store = TestStore::new();
+    let options = CacheOptions {
+        bytes_max: 16 << 20,
+        catch_up_percent: 50,
+    };
+    let cache = cache_with(&store, Arc::new(SimClock::default()), options);
+    let written: Vec<_> = (0..7).map(|n| object(n, 10, 100 << 10)).collect();
+    written
+        .iter()
+        .for_each(|object| cache.insert_written(object));
+    backfill(&cache, &store, 100..200).await;
+    assert!(written.iter().all(|object| cache.contains(&key(object, 0))));
+    assert!(cache.bytes() <= 16 << 20);
+    assert!(
+        cache.0.blocks.catch_up.weight() > 6 << 20,
+        "its part is used"
+    );
+
+    for n in 10..30 {
+        cache.insert_written(&object(n, 10, 100 << 10));
+    }
+    assert!(
+        cache.0.blocks.tail.weight() <= 8 << 20,
+        "while somebody is behind"
+    );
+    tokio::time::sleep(CATCH_UP_IDLE + Duration::from_secs(1)).await;
+    for n in 30..50 {
+        cache.insert_written(&object(n, 10, 100 << 10));
+    }
+    assert!(
+        cache.0.blocks.tail.weight() > 12 << 20,
+        "all memory is of use"
+    );
+    assert!(cache.bytes() <= 16 << 20);
+    backfill(&cache, &store, 200..201).await;
+    assert!(cache.bytes() <= 9 << 20, "and is given back");
+}
+
+#[test]
+fn blocks_cover_their_object() {
+    for bytes in [1, BLOCK_BYTES, 9 << 20, 12 << 20, (12 << 20) + 1, 100 << 20] {
+        let id = id(1);
+        let blocks = BlockKey::covering(bytes, 0..bytes).map(|index| BlockKey {
+            object: id,
+            index,
+            object_bytes: bytes,
+        });
+        let mut end = 0;
+        for block in blocks {
+            assert_eq!(block.range().start, end);
+            assert!(!block.is_empty());
+            end = block.range().end;
+        }
+        assert_eq!(end, bytes);
+    }
+    assert_eq!(BlockKey::covering(9 << 20, 0..9 << 20), 0..1, "one GET");
 }

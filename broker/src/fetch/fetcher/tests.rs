@@ -3,6 +3,7 @@ use control_plane::state::{DeleteRecords, DeleteTopic, TransactionEnd};
 use object_format::TopicId;
 
 use super::super::fixture::{Agent, TestStore, agent, batch, fetch, offsets, tp};
+use super::super::load::LoadOptions;
 use super::*;
 
 fn parts(partitions: &[PartitionFetch], wait_ms: u64, bytes_min: u64) -> FetchParts {
@@ -13,6 +14,7 @@ fn parts(partitions: &[PartitionFetch], wait_ms: u64, bytes_min: u64) -> FetchPa
         ..SessionRequest::default()
     };
     FetchParts {
+        client: Client::default(),
         session,
         wait_max: Duration::from_millis(wait_ms),
         bytes_min,
@@ -231,7 +233,10 @@ async fn the_brokers_own_limit_holds_for_every_response() {
 #[tokio::test(start_paused = true)]
 async fn responses_together_stay_within_the_memory_for_them() {
     let options = FetchOptions {
-        memory_bytes: 10_000,
+        memory_bytes: PerPool {
+            tail: 20_000,
+            catch_up: 20_000,
+        },
         ..FetchOptions::default()
     };
     let agent = Agent::start_with("a", MemoryLog::new(), TestStore::new(), options).await;
@@ -481,4 +486,93 @@ async fn a_fetch_that_has_looked_at_all_it_may_does_not_wait() {
     let greedy = parts(&[fetch(topic, 0, 0)], 3_600_000, 1 << 20);
     let outcome = tokio::time::timeout(Duration::from_secs(1), agent.fetcher.fetch(greedy)).await;
     assert!(bases(&outcome.unwrap())[0].len() >= 500);
+}
+
+/// An agent whose store for older records can be held back, and a topic with two partitions: what
+/// is in the first is old, what is in the second is new.
+async fn old_and_new(options: FetchOptions) -> (Agent, Arc<TestStore>, TopicId) {
+    let old = TestStore::new();
+    let stores = PerPool {
+        tail: TestStore::new(),
+        catch_up: old.clone(),
+    };
+    let agent = Agent::start_on("a", MemoryLog::new(), stores, options).await;
+    let topic = agent.topic("t", 2).await;
+    for n in 0..4 {
+        let object = agent.write(&[(tp(topic, 0), batch(1, 5_000 + n))]).await;
+        old.put_object(&object).await;
+    }
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    agent.write(&[(tp(topic, 1), batch(1, 5_000))]).await;
+    (agent, old, topic)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_keeps_up_does_not_wait_for_those_who_are_behind() {
+    let options = FetchOptions {
+        memory_bytes: PerPool {
+            tail: 20_000,
+            catch_up: 20_000,
+        },
+        load: LoadOptions {
+            concurrency: PerPool {
+                tail: 1,
+                catch_up: 1,
+            },
+            ..LoadOptions::default()
+        },
+        ..FetchOptions::default()
+    };
+    let (agent, old, topic) = old_and_new(options).await;
+    old.hold();
+    let behind: Vec<_> = (0..20)
+        .map(|n| spawn(&agent, parts(&[fetch(topic, 0, n % 4)], 0, 1)))
+        .collect();
+    while old.gets() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let new = agent.fetcher.fetch(parts(&[fetch(topic, 1, 0)], 0, 1));
+    let new = tokio::time::timeout(Duration::from_secs(1), new).await;
+    assert_eq!(bases(&new.expect("it does not wait")), [[0]]);
+    assert_eq!(agent.store.gets(), 1, "with the store client of the tail");
+    assert!(behind.iter().all(|fetch| !fetch.is_finished()));
+    old.let_through(1_000);
+    for (n, fetch) in behind.into_iter().enumerate() {
+        let first = bases(&fetch.await.unwrap())[0][0];
+        assert_eq!(first, n as i64 % 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_are_behind_take_turns() {
+    let options = FetchOptions {
+        memory_bytes: PerPool {
+            tail: 10_000,
+            catch_up: 10_000,
+        },
+        ..FetchOptions::default()
+    };
+    let (agent, old, topic) = old_and_new(options).await;
+    old.hold();
+    let finished = Arc::new(Mutex::new(vec![]));
+    let fetch_as = |name: &'static str| {
+        let mut parts = parts(&[fetch(topic, 0, 3)], 0, 1);
+        parts.client = Client::group(name);
+        let (fetcher, finished) = (agent.fetcher.clone(), finished.clone());
+        tokio::spawn(async move {
+            let outcome = fetcher.fetch(parts).await;
+            finished.lock().push(name);
+            drop(outcome);
+        })
+    };
+    let mut fetches: Vec<_> = (0..50).map(|_| fetch_as("greedy")).collect();
+    while old.gets() == 0 {
+        tokio::task::yield_now().await;
+    }
+    fetches.push(fetch_as("modest"));
+    tokio::task::yield_now().await;
+    old.let_through(1_000);
+    futures::future::join_all(fetches).await;
+    let place = finished.lock().iter().position(|name| *name == "modest");
+    assert!(place.unwrap() < 4, "{place:?} of 51");
 }

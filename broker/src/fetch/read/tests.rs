@@ -3,6 +3,7 @@ use object_format::{TopicId, TopicPartition};
 use proptest::prelude::*;
 use runtime::SystemClock;
 
+use super::super::fair::FairPermits;
 use super::super::fixture::{World, batch, fetch, limits, offsets, slices, tp};
 use super::super::plan::{PartitionFetch, plan};
 use super::*;
@@ -10,7 +11,11 @@ use super::*;
 async fn read(world: &World, wanted: &[PartitionFetch], bytes_max: u64) -> Vec<PartitionRecords> {
     let reader = Reader::new(world.cache(), SystemClock::shared());
     reader
-        .read(&plan(&world.state, wanted, limits(bytes_max)), None)
+        .read(
+            &plan(&world.state, wanted, limits(bytes_max)),
+            &Client::default(),
+            None,
+        )
         .await
 }
 
@@ -178,7 +183,7 @@ async fn batches_that_cross_blocks_are_whole() {
     };
     let expected: Vec<i64> = (0..30).collect();
     assert_eq!(ranges(&world, &[wanted], 1 << 30).await, [expected]);
-    assert_eq!(world.store.gets(), 3);
+    assert_eq!(world.store.gets(), 6);
 }
 
 #[tokio::test]
@@ -190,7 +195,7 @@ async fn records_written_here_are_served_from_the_producers_own_bytes() {
     let reader = Reader::new(world.cache(), SystemClock::shared());
     reader.cache().insert_written(&object);
     let plan = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
-    let read = reader.read(&plan, None).await;
+    let read = reader.read(&plan, &Client::default(), None).await;
     let chunks = &read[0].records.chunks;
     assert_eq!(chunks.len(), 2, "stamp and the rest");
     assert_eq!(chunks[1].as_ptr(), sent[16..].as_ptr());
@@ -207,19 +212,23 @@ async fn a_few_records_do_not_keep_a_block_in_memory() {
         .await;
     let reader = Reader::new(world.cache(), SystemClock::shared());
     let small = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
-    let block = reader.cache().block(small.blocks[0]).await.unwrap();
+    let block = reader
+        .cache()
+        .block(small.blocks[0].0, small.blocks[0].1, &Client::default())
+        .await
+        .unwrap();
     let lies_in = |chunk: &Bytes| {
         let whole = block.slices(0..block.len()).next().unwrap();
         whole.as_ptr_range().contains(&chunk.as_ptr())
     };
-    let read = reader.read(&small, None).await;
+    let read = reader.read(&small, &Client::default(), None).await;
     assert!(!read[0].records.chunks.iter().any(lies_in));
     let large = PartitionFetch {
         bytes_max: 8 << 20,
         ..fetch(topic, 1, 0)
     };
     let large = plan(&world.state, &[large], limits(8 << 20));
-    let read = reader.read(&large, None).await;
+    let read = reader.read(&large, &Client::default(), None).await;
     assert!(
         read[0].records.chunks.iter().any(lies_in),
         "most of a block is not copied"
@@ -231,14 +240,13 @@ async fn memory_goes_back_when_the_records_do() {
     let (world, topic) = world(1_000).await;
     let reader = Reader::new(world.cache(), SystemClock::shared());
     let plan = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
-    let memory = std::sync::Arc::new(tokio::sync::Semaphore::new(1 << 20));
-    let taken = u32::try_from(reader.memory(&plan)).unwrap();
-    let permit = memory.clone().acquire_many_owned(taken).await.unwrap();
-    let read = reader.read(&plan, Some(permit)).await;
-    let held = (1 << 20) - memory.available_permits();
-    assert_eq!(held as u64, read[0].records.bytes);
+    let memory = FairPermits::new(1 << 20, 1 << 20);
+    let client = Client::default();
+    let permit = memory.acquire(&client, reader.memory(&plan)).await;
+    let read = reader.read(&plan, &client, Some(permit)).await;
+    assert_eq!((1 << 20) - memory.free(), read[0].records.bytes);
     drop(read);
-    assert_eq!(memory.available_permits(), 1 << 20);
+    assert_eq!(memory.free(), 1 << 20);
 }
 
 /// What Kafka would give: for each partition the batches (base offset, length).
