@@ -52,6 +52,7 @@ async fn run(args: Args, role: Role, defaults: &[(&str, &str)]) -> Result<(), Fa
         admin_address,
     } = process;
     let opened = plane::open(plane::Access::Join, &settings, &clock, &rng).await?;
+    tokio::spawn(opened.spending.publish(clock.clone()));
     let config = BrokerConfig::new(settings, opened.puts_cost);
     let store_url = config.resolved.text("store.url").to_owned();
     let metadata = config.resolved.text("metadata.log").to_owned();

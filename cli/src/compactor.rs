@@ -152,6 +152,7 @@ impl Joined {
             );
         }
         let opened = plane::open(plane::Access::Join, &settings, clock, rng).await?;
+        tokio::spawn(opened.spending.publish(clock.clone()));
         let replica = ReplicaParts {
             log: opened.parts.log,
             checkpoints: opened.parts.checkpoints,
@@ -222,22 +223,28 @@ fn show_status(state: &State, config: &::compactor::Config) {
     let (objects, bytes, oldest) = ::compactor::layout::fresh_backlog(state, &config.limits);
     let oldest = oldest.map_or("none".to_owned(), age);
     sayln!("small objects:  {objects}, {bytes} bytes, the oldest for {oldest}");
-    let (extents, live, all) = state
-        .objects()
-        .fold((0, 0, 0), |(e, live, all), (_, object)| {
-            (
-                e + object.extents,
-                live + object.live_bytes,
-                all + object.bytes,
-            )
-        });
-    sayln!("stored:         {live} bytes of records in {extents} runs, {all} bytes of objects");
-    let garbage = state.garbage().map(|(_, since)| since).min();
+    let totals = ::compactor::Totals::of(state);
+    sayln!(
+        "stored:         {} bytes of records in {} runs, {} bytes of objects",
+        totals.live_bytes,
+        totals.extents,
+        totals.object_bytes
+    );
+    sayln!(
+        "cold reads:     {:.0} GETs for a GiB, {:.2} bytes read for one delivered",
+        totals.cold_requests_per_gib(),
+        totals.cold_amplification()
+    );
+    let garbage = state.garbage().map(|(_, garbage)| garbage.since_ms).min();
     let waiting = garbage.map_or("none".to_owned(), age);
     sayln!(
-        "garbage:        {} objects, the oldest for {waiting}",
-        state.garbage().count()
+        "garbage:        {} objects, {} bytes, the oldest for {waiting}",
+        totals.garbage_objects,
+        totals.garbage_bytes
     );
+    if let Some(per_gib) = totals.metadata_bytes_per_gib() {
+        sayln!("metadata:       {per_gib:.0} bytes for a GiB");
+    }
     sayln!(
         "departed:       {} processes whose orphans are not collected",
         state.departed().count()

@@ -9,7 +9,7 @@ use control_plane::log::MetadataLog;
 use control_plane::log::bucket::{BucketLog, BucketLogOptions};
 use control_plane::log::memory::MemoryLog;
 use runtime::settings::Resolved;
-use runtime::store::{self, MeteredStore, StoreOptions};
+use runtime::store::{self, MeteredStore, Prices, Spending, StoreMeter, StoreOptions};
 use runtime::{Duty, Rng, SharedClock, Store};
 
 use crate::Failure;
@@ -22,6 +22,8 @@ pub struct Opened {
     pub duty_stores: ::compactor::Stores,
     /// Whether the store charges for requests.
     pub puts_cost: bool,
+    /// What all of it costs, to be published.
+    pub spending: Spending,
 }
 
 /// What is going to be done with a bucket.
@@ -50,6 +52,7 @@ pub async fn open(
         }
     }
     let options = StoreOptions::from_settings(settings);
+    let (meters, stores) = open_stores(url, &options, clock)?;
     let [
         produce,
         fetch,
@@ -58,7 +61,7 @@ pub async fn open(
         compaction,
         garbage,
         scrub,
-    ] = open_stores(url, &options, clock)?;
+    ] = stores;
     let cluster_id = match access {
         Access::Join => {
             store::probe(&metadata, rng).await?;
@@ -116,15 +119,16 @@ pub async fn open(
             scrub,
         },
         puts_cost: is_bucket,
+        spending: Spending::new(Prices::from_settings(settings), meters),
     })
 }
 
-/// A client of the store for each duty, so that none waits behind another, each counted apart.
+/// A client of the store for each duty, so that none waits behind another, each counted apart; and the counters.
 fn open_stores(
     url: &str,
     options: &StoreOptions,
     clock: &SharedClock,
-) -> Result<[Store; 7], Failure> {
+) -> Result<(Vec<Arc<StoreMeter>>, [Store; 7]), Failure> {
     let duties = [
         Duty::Produce,
         Duty::Fetch,
@@ -135,12 +139,13 @@ fn open_stores(
         Duty::Scrub,
     ];
     let opened = store::open_clients(url, options, duties.len())?;
-    let metered = opened
+    let metered: Vec<MeteredStore> = opened
         .into_iter()
         .zip(duties)
-        .map(|(inner, duty)| Arc::new(MeteredStore::new(inner, duty, clock.clone())) as Store);
-    let metered: Vec<Store> = metered.collect();
-    metered
-        .try_into()
-        .map_err(|_| "a store client is missing".into())
+        .map(|(inner, duty)| MeteredStore::new(inner, duty, clock.clone()))
+        .collect();
+    let meters = metered.iter().map(MeteredStore::meter).collect();
+    let stores: Vec<Store> = metered.into_iter().map(|s| Arc::new(s) as Store).collect();
+    let stores = stores.try_into().map_err(|_| "a store client is missing")?;
+    Ok((meters, stores))
 }

@@ -43,7 +43,8 @@ pub enum Error {
 /// What may be deleted now.
 #[derive(Debug, Default, PartialEq)]
 struct Due {
-    garbage: Vec<ObjectId>,
+    /// With their sizes.
+    garbage: Vec<(ObjectId, u64)>,
     orphans: Vec<ObjectId>,
     departed: Vec<AgentEpoch>,
 }
@@ -60,11 +61,9 @@ pub(crate) async fn collect(
         return Ok(Collected::default());
     }
     let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
-    let (mut due, waiting) = session
-        .replica()
-        .read(|state| (due(state, grace_ms), state.garbage().count()));
-    metrics::gauge!(names::GARBAGE_WAITING.name).set(waiting as f64);
-    let objects = due.garbage.iter().chain(&due.orphans).copied();
+    let mut due = session.replica().read(|state| due(state, grace_ms));
+    let garbage = due.garbage.iter().map(|(id, _)| id);
+    let objects = garbage.chain(&due.orphans).copied();
     let (deleted, failure) = delete(store, objects.collect()).await;
     let is_deleted = |id: &ObjectId| deleted.contains(id);
     let left: BTreeSet<AgentEpoch> = due
@@ -73,7 +72,11 @@ pub(crate) async fn collect(
         .filter(|id| !is_deleted(id))
         .map(|id| id.writer)
         .collect();
-    due.garbage.retain(is_deleted);
+    due.garbage.retain(|(id, _)| is_deleted(id));
+    let reclaimed = due.garbage.iter().map(|(_, bytes)| bytes).sum();
+    metrics::counter!(names::RECLAIMED_BYTES.name).increment(reclaimed);
+    let orphans = due.orphans.iter().filter(|id| is_deleted(id)).count();
+    metrics::counter!(names::ORPHAN_KEYS_DELETED.name).increment(orphans as u64);
     due.departed.retain(|writer| !left.contains(writer));
     let collected = Collected {
         objects: deleted.len(),
@@ -81,7 +84,7 @@ pub(crate) async fn collect(
     };
     if collected != Collected::default() {
         let forget = ForgetObjects {
-            objects: due.garbage,
+            objects: due.garbage.into_iter().map(|(id, _)| id).collect(),
             departed: due.departed,
         };
         session.submit(forget).await?;
@@ -132,8 +135,9 @@ fn due(state: &State, grace_ms: i64) -> Due {
     let now_ms = state.log_time_ms();
     let is_due = |since_ms: i64| now_ms.saturating_sub(since_ms) >= grace_ms;
     let mut due = Due::default();
-    let garbage = state.garbage().filter(|(_, since)| is_due(*since));
-    due.garbage = garbage.map(|(id, _)| id).take(OBJECTS_MAX).collect();
+    let garbage = state.garbage().filter(|(_, g)| is_due(g.since_ms));
+    let garbage = garbage.map(|(id, g)| (id, g.bytes));
+    due.garbage = garbage.take(OBJECTS_MAX).collect();
     for (writer, departed) in state.departed().filter(|(_, d)| is_due(d.since_ms)) {
         if due.garbage.len() + due.orphans.len() >= OBJECTS_MAX {
             break;

@@ -31,9 +31,10 @@ use control_plane::replica::Session;
 use runtime::{Rng, SharedClock, Shutdown, Store};
 
 pub use garbage::Collected;
-pub use pace::Pace;
+pub use pace::{Budget, Pace};
 pub use rewrite::{RewriteError, Rewritten, Tools};
 pub use settings::{Config, SETTINGS};
+pub use survey::Totals;
 
 /// Clients of the bucket, one for each duty, so that none waits behind another.
 #[derive(Clone, Debug)]
@@ -67,7 +68,7 @@ impl Parts {
             store: self.stores.compaction.clone(),
             clock: self.clock.clone(),
             limits: config.limits,
-            pace: Pace::new(config.bytes_per_second, self.clock.clone()),
+            pace: Pace::new(config.budget, self.clock.clone()),
         }
     }
 
@@ -84,7 +85,7 @@ impl Parts {
     pub fn scrubbing(&self, config: &Config) -> Tools {
         Tools {
             store: self.stores.scrub.clone(),
-            pace: Pace::new(config.scrub_bytes_per_second, self.clock.clone()),
+            pace: Pace::new(config.scrub_budget, self.clock.clone()),
             ..self.rewriting(config)
         }
     }

@@ -14,11 +14,43 @@ pub const GARBAGE_OBJECTS: Metric = Metric::counter(
     &[],
 );
 
+/// Bytes of them.
+pub const RECLAIMED_BYTES: Metric = Metric::counter(
+    "millrace_reclaimed_bytes_total",
+    Unit::Bytes,
+    "Bytes of the objects that were deleted, as far as they had been committed.",
+    &[],
+);
+
+/// Keys deleted of processes that are gone.
+pub const ORPHAN_KEYS_DELETED: Metric = Metric::counter(
+    "millrace_orphan_keys_deleted_total",
+    Unit::Count,
+    "Keys deleted at which a departed process may have left an object that it did not commit. Most were empty.",
+    &[],
+);
+
+/// Keys that may hold orphans.
+pub const ORPHAN_KEYS: Metric = Metric::gauge(
+    "millrace_orphan_keys",
+    Unit::Count,
+    "Keys at which a departed process may have left an object that it did not commit, and that are not deleted yet.",
+    &[],
+);
+
 /// Objects that wait to be deleted.
 pub const GARBAGE_WAITING: Metric = Metric::gauge(
     "millrace_garbage_objects",
     Unit::Count,
     "Objects that nothing names and that are not deleted yet.",
+    &[],
+);
+
+/// Bytes of them.
+pub const GARBAGE_BYTES: Metric = Metric::gauge(
+    "millrace_garbage_bytes",
+    Unit::Bytes,
+    "Bytes of the objects that nothing names and that are not deleted yet.",
     &[],
 );
 
@@ -166,9 +198,45 @@ pub const COLD_READ_REQUESTS: Metric = Metric::gauge(
     &[],
 );
 
+/// What a cold read reads besides.
+pub const COLD_READ_BYTES: Metric = Metric::gauge(
+    "millrace_cold_read_amplification",
+    Unit::Count,
+    "How many bytes the reader of one partition from the beginning makes an agent read for one byte delivered, as the records lie now.",
+    &[],
+);
+
+/// Size of the metadata.
+pub const METADATA_BYTES: Metric = Metric::gauge(
+    "millrace_metadata_bytes",
+    Unit::Bytes,
+    "Size of the newest checkpoint of the metadata, which every process holds in memory.",
+    &[],
+);
+
+/// Relative to what it describes.
+pub const METADATA_PER_GIB: Metric = Metric::gauge(
+    "millrace_metadata_bytes_per_gib",
+    Unit::Bytes,
+    "Size of the newest checkpoint of the metadata for each GiB of records.",
+    &[],
+);
+
+/// What storage costs.
+pub const STORAGE_DOLLARS: Metric = Metric::gauge(
+    "millrace_storage_dollars_per_day",
+    Unit::Count,
+    "What keeping the objects costs in a day, in dollars, garbage that waits to be deleted included.",
+    &[],
+);
+
 /// Every metric of this crate.
 pub const ALL: &[Metric] = &[
     GARBAGE_OBJECTS,
+    RECLAIMED_BYTES,
+    ORPHAN_KEYS_DELETED,
+    ORPHAN_KEYS,
+    GARBAGE_BYTES,
     GARBAGE_WAITING,
     BACKLOG_OBJECTS,
     BACKLOG_BYTES,
@@ -188,6 +256,10 @@ pub const ALL: &[Metric] = &[
     LIVE_BYTES,
     OBJECT_BYTES,
     COLD_READ_REQUESTS,
+    COLD_READ_BYTES,
+    METADATA_BYTES,
+    METADATA_PER_GIB,
+    STORAGE_DOLLARS,
 ];
 
 /// Tells the installed recorder what the metrics of this crate are.

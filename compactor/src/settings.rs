@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use runtime::settings::{Kind, Resolved, Setting};
+use runtime::store::Prices;
 
 use crate::layout::Limits;
+use crate::pace::Budget;
 
 /// Settings of the compactor.
 pub const SETTINGS: &[Setting] = &[
@@ -81,6 +83,15 @@ pub const SETTINGS: &[Setting] = &[
         "Most bytes per second that a job reads; 0 is without bound. Half of it and less while the store throttles.",
     ),
     Setting::new(
+        "compaction.requests.per.second",
+        Kind::Int {
+            min: 0,
+            max: 1_000_000,
+        },
+        "0",
+        "Most requests per second that jobs make of the store; 0 is without bound.",
+    ),
+    Setting::new(
         "log.cleaner.dedupe.buffer.size",
         Kind::Bytes {
             min: 1 << 20,
@@ -134,6 +145,15 @@ pub const SETTINGS: &[Setting] = &[
         "0",
         "Most bytes per second that scrubbing reads; 0 is without bound.",
     ),
+    Setting::new(
+        "scrub.requests.per.second",
+        Kind::Int {
+            min: 0,
+            max: 1_000_000,
+        },
+        "0",
+        "Most requests per second that scrubbing makes of the store; 0 is without bound.",
+    ),
 ];
 
 /// Settings of the compactor, typed.
@@ -143,8 +163,8 @@ pub struct Config {
     pub interval: Duration,
     /// How objects are rewritten.
     pub limits: Limits,
-    /// `compaction.bytes.per.second`; 0 is without bound.
-    pub bytes_per_second: u64,
+    /// `compaction.bytes.per.second` and `compaction.requests.per.second`.
+    pub budget: Budget,
     /// `log.cleaner.dedupe.buffer.size`.
     pub key_bytes_max: usize,
     /// `log.retention.check.interval.ms`.
@@ -155,8 +175,10 @@ pub struct Config {
     pub garbage_interval: Duration,
     /// `scrub.period.ms`.
     pub scrub_period: Duration,
-    /// `scrub.bytes.per.second`; 0 is without bound.
-    pub scrub_bytes_per_second: u64,
+    /// `scrub.bytes.per.second` and `scrub.requests.per.second`.
+    pub scrub_budget: Budget,
+    /// What the store charges.
+    pub prices: Prices,
     /// What topics have that set nothing themselves.
     pub defaults: crate::policy::Defaults,
 }
@@ -164,25 +186,32 @@ pub struct Config {
 impl Config {
     /// From settings that have [`SETTINGS`] among them, and those of the broker.
     pub fn new(resolved: &Resolved) -> Self {
-        let bytes = |name: &str| u64::try_from(resolved.int(name)).unwrap_or(0);
+        let amount = |name: &str| u64::try_from(resolved.int(name)).unwrap_or(0);
         let limits = Limits {
-            objects_min: bytes("compaction.objects.min") as usize,
+            objects_min: amount("compaction.objects.min") as usize,
             age_max: resolved.duration("compaction.age.max.ms"),
-            run_bytes: bytes("compaction.run.bytes"),
-            object_bytes: bytes("compaction.object.bytes"),
-            job_bytes: bytes("compaction.job.bytes"),
-            memory_bytes: bytes("compaction.memory.bytes"),
+            run_bytes: amount("compaction.run.bytes"),
+            object_bytes: amount("compaction.object.bytes"),
+            job_bytes: amount("compaction.job.bytes"),
+            memory_bytes: amount("compaction.memory.bytes"),
         };
         Self {
             interval: resolved.duration("compaction.interval.ms"),
             limits,
-            bytes_per_second: bytes("compaction.bytes.per.second"),
-            key_bytes_max: bytes("log.cleaner.dedupe.buffer.size") as usize,
+            budget: Budget {
+                bytes: amount("compaction.bytes.per.second"),
+                requests: amount("compaction.requests.per.second"),
+            },
+            key_bytes_max: amount("log.cleaner.dedupe.buffer.size") as usize,
             retention_interval: resolved.duration("log.retention.check.interval.ms"),
             garbage_grace: resolved.duration("garbage.grace.ms"),
             garbage_interval: resolved.duration("garbage.interval.ms"),
             scrub_period: resolved.duration("scrub.period.ms"),
-            scrub_bytes_per_second: bytes("scrub.bytes.per.second"),
+            scrub_budget: Budget {
+                bytes: amount("scrub.bytes.per.second"),
+                requests: amount("scrub.requests.per.second"),
+            },
+            prices: Prices::from_settings(resolved),
             defaults: crate::policy::Defaults::new(resolved),
         }
     }

@@ -36,6 +36,22 @@ pub const STORE_GOT_BYTES: Metric = Metric::counter(
     &["duty"],
 );
 
+/// What requests and bytes have cost.
+pub const STORE_DOLLARS: Metric = Metric::gauge(
+    "millrace_store_dollars",
+    Unit::Count,
+    "What the requests to the object store have cost since the process began, in dollars, by the prices in the settings.",
+    &["duty"],
+);
+
+/// What they cost in a day.
+pub const STORE_DOLLARS_PER_DAY: Metric = Metric::gauge(
+    "millrace_store_dollars_per_day",
+    Unit::Count,
+    "What the requests to the object store cost in a day, in dollars, at the rate of the last hour.",
+    &["duty"],
+);
+
 /// Requests repeated after a failure.
 pub const STORE_RETRIES: Metric = Metric::counter(
     "millrace_store_retries_total",
@@ -58,6 +74,8 @@ pub const ALL: &[Metric] = &[
     STORE_REQUEST_SECONDS,
     STORE_PUT_BYTES,
     STORE_GOT_BYTES,
+    STORE_DOLLARS,
+    STORE_DOLLARS_PER_DAY,
     STORE_RETRIES,
     TASK_PANICS,
 ];

@@ -44,7 +44,9 @@ pub const STORE_URL_DEFAULT: &str = "./millrace-data";
 
 /// Every setting of an agent.
 pub fn settings() -> Vec<Setting> {
-    let store = runtime::store::settings::SETTINGS.iter();
+    let store = runtime::store::settings::SETTINGS
+        .iter()
+        .chain(runtime::store::cost::SETTINGS);
     store
         .chain(crate::net::SETTINGS)
         .chain(OWN_SETTINGS)

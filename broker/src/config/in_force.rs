@@ -291,6 +291,7 @@ fn plain(resolved: &Resolved, setting: &Setting) -> String {
         Kind::Int { .. } | Kind::Bytes { .. } | Kind::DurationMs { .. } => {
             resolved.int(setting.name).to_string()
         }
+        Kind::Decimal => resolved.decimal(setting.name).to_string(),
         Kind::Text | Kind::Choice(_) => resolved.text(setting.name).to_owned(),
         Kind::List => resolved.list(setting.name).join(","),
     }
@@ -315,6 +316,7 @@ fn kind_of(setting: &Setting) -> ConfigType {
                 ConfigType::Long
             }
         }
+        Kind::Decimal => ConfigType::Double,
         Kind::Text | Kind::Choice(_) => ConfigType::String,
         Kind::List => ConfigType::List,
     }

@@ -18,6 +18,7 @@ use runtime::{Rng, Shutdown, SimClock};
 use uuid::Uuid;
 
 use super::*;
+use crate::Totals;
 
 const GRACE: Duration = Duration::from_secs(600);
 
@@ -150,6 +151,11 @@ async fn after_the_grace_only_what_something_names_is_left() {
         "a reader may still be reading them"
     );
     assert_eq!(site.objects().await, [named, garbage, orphan].into());
+    let totals = || collector.replica().read(Totals::of);
+    let waiting = totals();
+    assert_eq!((waiting.live_bytes, waiting.object_bytes), (7, 7));
+    assert_eq!((waiting.garbage_objects, waiting.garbage_bytes), (1, 7));
+    assert_eq!(waiting.orphan_keys, UPLOADS_MAX);
 
     site.clock.jump_wall(GRACE.as_millis() as i64);
     collector
@@ -163,6 +169,8 @@ async fn after_the_grace_only_what_something_names_is_left() {
         .replica()
         .read(|s| s.garbage().count() + s.departed().count());
     assert_eq!(left, 0, "and nothing is remembered of the rest");
+    let after = totals();
+    assert_eq!((after.garbage_bytes, after.orphan_keys), (0, 0));
 }
 
 #[tokio::test]

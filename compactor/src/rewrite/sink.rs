@@ -195,6 +195,8 @@ impl<'a> Sink<'a> {
     async fn upload(&self, object: &SealedObject<usize>) -> Result<(), RewriteError> {
         let key = Path::from(path::data(object.id));
         let payload: PutPayload = object.chunks.iter().cloned().collect();
+        // A budget of bytes is one of bytes read.
+        self.tools.pace.admit(0).await;
         let put = self
             .tools
             .store

@@ -42,13 +42,14 @@ pub fn config() -> Config {
             job_bytes: 40_000,
             memory_bytes: 100_000,
         },
-        bytes_per_second: 0,
+        budget: compactor::Budget::default(),
         key_bytes_max: 1 << 20,
         retention_interval: Duration::from_secs(1),
         garbage_grace: GRACE,
         garbage_interval: Duration::from_secs(1),
         scrub_period: Duration::from_secs(2000),
-        scrub_bytes_per_second: 0,
+        scrub_budget: compactor::Budget::default(),
+        prices: runtime::store::Prices::default(),
         defaults: compactor::policy::Defaults::default(),
     }
 }

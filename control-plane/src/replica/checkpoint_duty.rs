@@ -90,6 +90,7 @@ impl CheckpointDuty {
             replica.read(|s| (s.position(), s.digest(), s.metadata_version(), s.to_bytes()))
         });
         let (position, digest, version, bytes) = copied.await.map_err(|e| e.to_string())?;
+        let size = bytes.len() as u64;
         let parts = self.session.replica().parts();
         let written = parts
             .checkpoints
@@ -98,7 +99,11 @@ impl CheckpointDuty {
         written.map_err(|e| e.to_string())?;
         let report = self
             .session
-            .submit(ReportCheckpoint { position, digest })
+            .submit(ReportCheckpoint {
+                position,
+                digest,
+                bytes: size,
+            })
             .await;
         report.map_err(|e| e.to_string())?;
         if let Some(previous) = self.previous.replace(position) {

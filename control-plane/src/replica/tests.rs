@@ -116,14 +116,24 @@ async fn a_process_whose_state_differs_from_a_checkpoint_stops() {
     a.submit(topic("t", 1)).await.unwrap().unwrap();
     b.replica().barrier().await.unwrap();
     let (position, digest) = a.replica().read(|s| (s.position(), s.digest()));
-    let agreed = ReportCheckpoint { position, digest };
+    let agreed = ReportCheckpoint {
+        position,
+        digest,
+        bytes: 1,
+    };
     a.submit(agreed).await.unwrap();
     b.replica().barrier().await.unwrap();
     assert_eq!(b.replica().failure(), None, "they agree so far");
 
     let position = a.replica().position();
     let digest = a.replica().read(State::digest) ^ 1;
-    let _ = a.submit(ReportCheckpoint { position, digest }).await;
+    let _ = a
+        .submit(ReportCheckpoint {
+            position,
+            digest,
+            bytes: 1,
+        })
+        .await;
     let failure = b.replica().failed().await;
     assert_eq!(failure, Failure::Diverged { at: position });
 }

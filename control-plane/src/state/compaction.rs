@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use object_format::{AgentEpoch, ObjectId, TopicPartition};
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Extent, Marker, ObjectState, Partition, State};
+use super::{Context, Extent, Garbage, Marker, ObjectState, Partition, State};
 
 /// A job of which nothing was heard for this long, in the log's time, may be taken over.
 pub const JOB_TIMEOUT_MS: i64 = 10 * 60 * 1000;
@@ -262,7 +262,11 @@ impl AbandonObjects {
         let mut taken = 0;
         for object in self.objects {
             if object.writer == by.writer && state.take_object_sequence(object) {
-                state.garbage.insert(object, by.now_ms);
+                let garbage = Garbage {
+                    since_ms: by.now_ms,
+                    bytes: 0,
+                };
+                state.garbage.insert(object, garbage);
                 taken += 1;
             }
         }

@@ -55,7 +55,7 @@ pub use groups::{
     GroupRejection, OffsetToCommit, SaveGroup,
 };
 pub use leases::{AcquireLease, Lease, LeaseRejection, ReleaseLease};
-pub use objects::{Damage, ForgetObjects, ObjectState, ReportScrub};
+pub use objects::{Damage, ForgetObjects, Garbage, ObjectState, ReportScrub};
 pub use offset_retention::ExpireOffsets;
 pub use partitions::{
     BatchMeta, BatchOutcome, BatchProducer, BatchRejection, CommitObject, CommitRejection,
@@ -108,7 +108,7 @@ pub struct State {
     pub(crate) group_configs: BTreeMap<String, Configs>,
     pub(crate) partitions: BTreeMap<TopicPartition, Partition>,
     pub(crate) objects: BTreeMap<ObjectId, ObjectState>,
-    pub(crate) garbage: BTreeMap<ObjectId, i64>,
+    pub(crate) garbage: BTreeMap<ObjectId, Garbage>,
     pub(crate) damaged: BTreeMap<ObjectId, Damage>,
     pub(crate) jobs: Jobs,
     pub(crate) groups: BTreeMap<String, Group>,

@@ -22,6 +22,15 @@ pub struct ObjectState {
     pub checked_ms: i64,
 }
 
+/// An object that nothing names any more.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Garbage {
+    /// The log's time since when.
+    pub since_ms: i64,
+    /// Its size; 0 where it was never said, because it was never committed.
+    pub bytes: u64,
+}
+
 /// Something is wrong with an object that extents name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Damage {
@@ -119,9 +128,9 @@ impl State {
         self.objects.iter().map(|(&id, object)| (id, object))
     }
 
-    /// Objects that nothing names any more, and the log's time since when.
-    pub fn garbage(&self) -> impl Iterator<Item = (ObjectId, i64)> {
-        self.garbage.iter().map(|(&id, &since)| (id, since))
+    /// Objects that nothing names any more.
+    pub fn garbage(&self) -> impl Iterator<Item = (ObjectId, Garbage)> {
+        self.garbage.iter().map(|(&id, &garbage)| (id, garbage))
     }
 
     /// Objects in which something is known to be wrong.
@@ -136,7 +145,11 @@ impl State {
 
     pub(super) fn add_object(&mut self, id: ObjectId, object: ObjectState) {
         if object.extents == 0 {
-            self.garbage.insert(id, object.committed_ms);
+            let garbage = Garbage {
+                since_ms: object.committed_ms,
+                bytes: object.bytes,
+            };
+            self.garbage.insert(id, garbage);
         } else {
             self.objects.insert(id, object);
         }
@@ -150,9 +163,13 @@ impl State {
             object.extents -= 1;
             object.live_bytes = object.live_bytes.saturating_sub(extent.bytes);
             if object.extents == 0 {
+                let garbage = Garbage {
+                    since_ms: now_ms,
+                    bytes: object.bytes,
+                };
                 self.objects.remove(&extent.object);
                 self.damaged.remove(&extent.object);
-                self.garbage.insert(extent.object, now_ms);
+                self.garbage.insert(extent.object, garbage);
             }
         }
     }

@@ -13,6 +13,8 @@ pub struct ReportCheckpoint {
     pub position: Position,
     /// The writer's running digest there.
     pub digest: u64,
+    /// Its size, which is about that of the state in memory.
+    pub bytes: u64,
 }
 
 impl ReportCheckpoint {

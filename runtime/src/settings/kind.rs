@@ -29,6 +29,8 @@ pub enum Kind {
         /// The greatest, in milliseconds.
         max: i64,
     },
+    /// A number that is not negative, with up to nine digits after the point: `0.005`.
+    Decimal,
     /// Any text. Empty means not set.
     Text,
     /// One of these words.
@@ -42,6 +44,8 @@ pub enum Kind {
 pub(super) enum Value {
     Bool(bool),
     Int(i64),
+    /// In units of 10^-9.
+    Decimal(u64),
     Text(String),
     List(Vec<String>),
 }
@@ -77,6 +81,7 @@ impl Kind {
             Self::Int { min, max } => number(text, &[], min, max),
             Self::Bytes { min, max } => number(text, &BYTE_UNITS, min, max),
             Self::DurationMs { min, max } => number(text, &TIME_UNITS, min, max),
+            Self::Decimal => decimal(text).map(Value::Decimal),
             Self::Text => Some(Value::Text(text.to_string())),
             Self::Choice(words) => words
                 .iter()
@@ -114,11 +119,24 @@ impl Kind {
                     range(min, max, show_time)
                 )
             }
+            Self::Decimal => "a number such as 0.005, not negative".to_string(),
             Self::Text => "text".to_string(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::List => "a list separated by commas".to_string(),
         }
     }
+}
+
+/// Reads digits, perhaps with a point among them, in units of 10^-9.
+fn decimal(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    let fraction: u64 = format!("{fraction:0<9}").parse().ok()?;
+    let whole: u64 = whole.parse().ok()?;
+    whole.checked_mul(1_000_000_000)?.checked_add(fraction)
 }
 
 fn number(text: &str, units: &[(&str, i64)], min: i64, max: i64) -> Option<Value> {
@@ -209,6 +227,28 @@ mod tests {
                 expected.map(Value::Int),
                 "{text} as {kind:?}"
             );
+        }
+    }
+
+    #[test]
+    fn decimals_are_exact() {
+        for (text, expected) in [
+            ("0.005", Some(5_000_000)),
+            ("12", Some(12_000_000_000)),
+            ("0.000000001", Some(1)),
+            ("18446744073.709551615", Some(u64::MAX)),
+            ("18446744073.709551616", None),
+            ("0.0000000001", None),
+            ("-1", None),
+            ("+1", None),
+            (".5", None),
+            ("5.", None),
+            ("1e3", None),
+            ("1.2.3", None),
+            ("", None),
+        ] {
+            let parsed = Kind::Decimal.parse(text).ok();
+            assert_eq!(parsed, expected.map(Value::Decimal), "{text}");
         }
     }
 

@@ -221,6 +221,14 @@ impl Resolved {
         }
     }
 
+    /// The value of a [`Kind::Decimal`].
+    pub fn decimal(&self, name: &str) -> f64 {
+        match self.value(name) {
+            Value::Decimal(billionths) => *billionths as f64 / 1e9,
+            other => mismatch(name, "a decimal number", other),
+        }
+    }
+
     /// The value of a [`Kind::Bytes`]; negative, which stands for no bound, becomes the greatest.
     pub fn bytes(&self, name: &str) -> u64 {
         u64::try_from(self.int(name)).unwrap_or(u64::MAX)
@@ -308,6 +316,7 @@ impl std::fmt::Debug for Resolved {
 fn mismatch(name: &str, wanted: &str, found: &Value) -> ! {
     let found = match found {
         Value::Bool(_) => Kind::Bool.allowed(),
+        Value::Decimal(_) => Kind::Decimal.allowed(),
         Value::Int(_) => "a number".to_string(),
         Value::Text(_) => Kind::Text.allowed(),
         Value::List(_) => Kind::List.allowed(),

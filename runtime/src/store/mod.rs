@@ -7,6 +7,7 @@
 //! which arrives here as `AlreadyExists` too, though neither may be stored in the end. Read the
 //! object back and compare, and take `NotFound` as "try again".
 
+pub mod cost;
 pub mod decorators;
 pub mod errors;
 pub mod probe;
@@ -17,6 +18,7 @@ pub mod url;
 mod open;
 mod options;
 
+pub use cost::{Prices, Spending};
 pub use decorators::{FaultyStore, MeteredStore, Operation, StoreCounters, StoreMeter};
 pub use errors::{is_retryable, is_throttle, is_unreachable};
 pub use open::{StoreError, open, open_clients};

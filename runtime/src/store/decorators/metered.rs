@@ -77,6 +77,11 @@ impl StoreMeter {
         }
     }
 
+    /// What the requests are made for.
+    pub fn duty(&self) -> Duty {
+        self.duty
+    }
+
     /// The counters as they are now.
     pub fn snapshot(&self) -> StoreCounters {
         StoreCounters {
