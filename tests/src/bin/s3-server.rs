@@ -25,6 +25,9 @@ struct Args {
     /// Spread of the delays: 0 is fixed; else the sigma of a log-normal around them.
     #[arg(long, default_value_t = 0.0)]
     delay_sigma: f64,
+    /// What PutObject, GetObject, HeadObject and listings take, as `P50:P99:P999` in milliseconds.
+    #[arg(long)]
+    delay_tail: Option<String>,
     /// Faults, as `EFFECT=OP[:CHANCE[:TIMES[:PATH PART]]]`, for example `slow-down=put:0.01`.
     /// Can be given several times, and changed later by POST to `/-/faults?..`.
     #[arg(long)]
@@ -50,6 +53,13 @@ async fn main() -> Result<(), String> {
             server
                 .faults
                 .configure(&format!("{op}-delay-sigma={}", args.delay_sigma))?;
+        }
+    }
+    for op in ["put", "get", "head", "list"] {
+        if let Some(tail) = &args.delay_tail {
+            server
+                .faults
+                .configure(&format!("{op}-delay-tail={tail}"))?;
         }
     }
     for fault in &args.fault {

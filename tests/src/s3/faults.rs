@@ -111,6 +111,17 @@ pub enum Latency {
         /// Standard deviation of the logarithm.
         sigma: f64,
     },
+    /// By what is known of an object store: of 100 requests 50 take less than the first, of 100 99
+    /// less than the second, of 1,000 999 less than the third. Between and beyond them the tail is a
+    /// power of the time. Never below half the first, never above thrice the last.
+    Tail {
+        /// Half of all requests take less.
+        p50: Duration,
+        /// One of a hundred takes longer.
+        p99: Duration,
+        /// One of a thousand takes longer.
+        p999: Duration,
+    },
 }
 
 /// What goes wrong. The ones called `..After` happen once the request has had its effect: the
@@ -308,6 +319,7 @@ impl Faults {
 
     /// Changes the knobs by text, `NAME=VALUE` joined by `&`:
     /// `clear=`, `seed=N`, `OP-delay-ms=N`, `OP-delay-sigma=F` (after its delay),
+    /// `OP-delay-tail=P50:P99:P999` (milliseconds),
     /// `EFFECT=OP[:CHANCE[:TIMES[:PATH PART]]]` with OP a name or `all`.
     pub fn configure(&self, text: &str) -> Result<(), String> {
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -326,10 +338,14 @@ impl Faults {
         } else if let Some(op) = name.strip_suffix("-delay-ms") {
             let delay = Duration::from_millis(value.parse().ok()?);
             self.set_latency(Op::named(op)?, Latency::Fixed(delay));
+        } else if let Some(op) = name.strip_suffix("-delay-tail") {
+            self.set_latency(Op::named(op)?, parse_tail(value)?);
         } else if let Some(op) = name.strip_suffix("-delay-sigma") {
             let (op, sigma) = (Op::named(op)?, value.parse().ok()?);
             let median = match self.0.lock().latency.get(&op)? {
-                Latency::Fixed(median) | Latency::LogNormal { median, .. } => *median,
+                Latency::Fixed(median)
+                | Latency::LogNormal { median, .. }
+                | Latency::Tail { p50: median, .. } => *median,
             };
             self.set_latency(op, Latency::LogNormal { median, sigma });
         } else {
@@ -369,6 +385,16 @@ impl Faults {
     }
 }
 
+fn parse_tail(value: &str) -> Option<Latency> {
+    let mut millis = value.split(':').map(|part| part.parse().ok());
+    let mut next = || Some(Duration::from_millis(millis.next()??));
+    Some(Latency::Tail {
+        p50: next()?,
+        p99: next()?,
+        p999: next()?,
+    })
+}
+
 fn parse_rule(effect: Effect, value: &str) -> Option<Rule> {
     let mut parts = value.splitn(4, ':');
     let ops = match parts.next()? {
@@ -401,6 +427,17 @@ impl Latency {
                 median
                     .mul_f64((sigma * normal).exp())
                     .min(Duration::from_secs(60))
+            }
+            Latency::Tail { p50, p99, p999 } => {
+                let longer = (1.0 - unit(random)).max(1e-9);
+                let (from, to) = match longer {
+                    0.5.. => ((1.0, p50 / 2), (0.5, p50)),
+                    0.01..0.5 => ((0.5, p50), (0.01, p99)),
+                    _ => ((0.01, p99), (0.001, p999)),
+                };
+                let slope =
+                    (to.1.as_secs_f64() / from.1.as_secs_f64()).ln() / f64::ln(to.0 / from.0);
+                from.1.mul_f64((longer / from.0).powf(slope)).min(p999 * 3)
             }
         }
     }

@@ -167,8 +167,8 @@ impl From<Infallible> for Dropped {
 }
 
 async fn respond(
-    service: &S3Service,
-    faults: &Faults,
+    service: &Arc<S3Service>,
+    faults: &Arc<Faults>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Dropped> {
     if let Some(command) = request.uri().path().strip_prefix("/-/") {
@@ -179,17 +179,29 @@ async fn respond(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
     faults.received(op, body.len());
+    // As with the real ones: a request that is here has its effect, whether or not its sender waits.
+    let carried_out = carry_out(service.clone(), faults.clone(), op, head, body);
+    tokio::spawn(carried_out).await.map_err(|_| Dropped)?
+}
+
+async fn carry_out(
+    service: Arc<S3Service>,
+    faults: Arc<Faults>,
+    op: Op,
+    head: hyper::http::request::Parts,
+    body: Bytes,
+) -> Result<Response<Body>, Dropped> {
     let (delay, effect) = faults.decide(op, head.uri.path());
     if let Some(delay) = delay {
         tokio::time::sleep(delay).await;
     }
     if let Some(effect) = effect.filter(|effect| !effect.is_after()) {
-        return effect_response(faults, op, effect).await;
+        return effect_response(&faults, op, effect).await;
     }
     let request = Request::from_parts(head, Body::from(body));
     let response = service.call(request).await.map_err(|_| Dropped)?;
     if let Some(effect) = effect {
-        return effect_response(faults, op, effect).await;
+        return effect_response(&faults, op, effect).await;
     }
     faults.answered(op, response.status(), content_length(&response));
     Ok(response)
