@@ -9,7 +9,7 @@ use control_plane::log::MetadataLog;
 use control_plane::log::bucket::{BucketLog, BucketLogOptions};
 use control_plane::log::memory::MemoryLog;
 use runtime::settings::Resolved;
-use runtime::store::{self, MeteredStore, Prices, Spending, StoreMeter, StoreOptions};
+use runtime::store::{self, HedgedStore, MeteredStore, Prices, Spending, StoreMeter, StoreOptions};
 use runtime::{Duty, Rng, SharedClock, Store};
 
 use crate::Failure;
@@ -108,9 +108,6 @@ pub async fn open(
         rng: rng.clone(),
         cluster_id,
     };
-    let is_bucket = ["s3://", "gs://", "az://"]
-        .iter()
-        .any(|scheme| url.starts_with(scheme));
     Ok(Opened {
         parts,
         duty_stores: ::compactor::Stores {
@@ -118,7 +115,7 @@ pub async fn open(
             garbage,
             scrub,
         },
-        puts_cost: is_bucket,
+        puts_cost: is_bucket(url),
         spending: Spending::new(Prices::from_settings(settings), meters),
     })
 }
@@ -139,13 +136,42 @@ fn open_stores(
         Duty::Scrub,
     ];
     let opened = store::open_clients(url, options, duties.len())?;
+    let percent = match is_bucket(url) {
+        true => options.hedge_percent,
+        false => 0,
+    };
     let metered: Vec<MeteredStore> = opened
         .into_iter()
         .zip(duties)
         .map(|(inner, duty)| MeteredStore::new(inner, duty, clock.clone()))
         .collect();
     let meters = metered.iter().map(MeteredStore::meter).collect();
-    let stores: Vec<Store> = metered.into_iter().map(|s| Arc::new(s) as Store).collect();
-    let stores = stores.try_into().map_err(|_| "a store client is missing")?;
+    // Outside of the meter, so that what is sent twice is counted twice.
+    let dressed = metered.into_iter().zip(duties).map(|(store, duty)| {
+        let store: Store = Arc::new(store);
+        match is_waited_for(duty) && percent > 0 {
+            true => Arc::new(HedgedStore::new(store, duty, clock.clone(), percent)),
+            false => store,
+        }
+    });
+    let dressed: Vec<Store> = dressed.collect();
+    let stores = dressed
+        .try_into()
+        .map_err(|_| "a store client is missing")?;
     Ok((meters, stores))
+}
+
+/// Whether a store is a service, whose requests cost money and take their time.
+fn is_bucket(url: &str) -> bool {
+    ["s3://", "gs://", "az://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+}
+
+/// Whether clients wait for what is done under a duty.
+fn is_waited_for(duty: Duty) -> bool {
+    match duty {
+        Duty::Produce | Duty::Fetch | Duty::CatchUp | Duty::Metadata => true,
+        Duty::Compaction | Duty::Garbage | Duty::Scrub | Duty::Tool => false,
+    }
 }

@@ -60,6 +60,16 @@ pub const STORE_RETRIES: Metric = Metric::counter(
     &["reason: failed, throttled"],
 );
 
+/// Requests that took long enough to be sent a second time.
+pub const STORE_HEDGES: Metric = Metric::counter(
+    "millrace_store_hedges_total",
+    Unit::Count,
+    "Requests to the object store that took longer than 95 of 100 like them: sent again and \
+     answered first by the second request (won) or the first (lost), the other being cancelled; \
+     sent again and failed both times (failed); not sent again, for there had been enough (capped).",
+    &["duty", "operation", "result"],
+);
+
 /// Tasks that panicked.
 pub const TASK_PANICS: Metric = Metric::counter(
     "millrace_task_panics_total",
@@ -77,6 +87,7 @@ pub const ALL: &[Metric] = &[
     STORE_DOLLARS,
     STORE_DOLLARS_PER_DAY,
     STORE_RETRIES,
+    STORE_HEDGES,
     TASK_PANICS,
 ];
 

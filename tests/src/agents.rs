@@ -10,7 +10,7 @@ use control_plane::log::MetadataLog;
 use control_plane::log::bucket::{BucketLog, BucketLogOptions};
 use control_plane::log::memory::MemoryLog;
 use object_store::memory::InMemory;
-use runtime::store::FaultyStore;
+use runtime::store::{FaultyStore, HedgedStore};
 use runtime::{Rng, Settings, Shutdown, Store, SystemClock};
 use tokio::runtime::Runtime;
 
@@ -38,6 +38,8 @@ pub struct Trouble {
     pub store: runtime::store::decorators::FaultPlan,
     /// Of its calls of the log, if that is in memory.
     pub log: control_plane::log::memory::Faults,
+    /// How many of a hundred requests to the bucket may be sent twice.
+    pub hedge_percent: u32,
 }
 
 /// An agent that runs.
@@ -48,6 +50,8 @@ pub struct Agent {
     pub session: control_plane::replica::Session,
     /// Its store's faults.
     pub faults: runtime::store::decorators::Faults,
+    /// Its store.
+    pub store: Arc<HedgedStore>,
     log: MemoryLog,
     shutdown: Shutdown,
     running: Option<Running>,
@@ -81,7 +85,10 @@ impl Site {
         let faults = store.faults();
         faults.set(trouble.store);
         let memory_log = self.memory_log.with_faults(rng.fork("log"), trouble.log);
-        let store: Store = Arc::new(store);
+        let (duty, clock) = (runtime::Duty::Tool, SystemClock::shared());
+        let hedged = HedgedStore::new(Arc::new(store), duty, clock, trouble.hedge_percent);
+        let hedged = Arc::new(hedged);
+        let store: Store = hedged.clone();
         let (kind, log) = (self.kind, memory_log.clone());
         let config = config(name, settings);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -122,6 +129,7 @@ impl Site {
             address: running.address.to_string(),
             session: running.session.clone(),
             faults,
+            store: hedged,
             log: memory_log,
             shutdown,
             running: Some(running),

@@ -41,6 +41,20 @@ fn trouble() -> Trouble {
             read_failed: 0.02,
             delay_max: Duration::from_millis(5),
         },
+        hedge_percent: 0,
+    }
+}
+
+/// The same with a long tail, and every slow request sent twice.
+fn twice() -> Trouble {
+    Trouble {
+        store: FaultPlan {
+            delay: 0.3,
+            delay_max: Duration::from_millis(100),
+            ..trouble().store
+        },
+        hedge_percent: 100,
+        ..trouble()
     }
 }
 
@@ -132,7 +146,8 @@ async fn read_all(raw: &mut Raw, partition: i32) -> BTreeMap<i64, String> {
     }
 }
 
-async fn run(kind: LogKind, seed: u64) {
+/// Gives how many requests to the bucket were sent twice.
+async fn run(kind: LogKind, seed: u64, trouble: fn() -> Trouble) -> u64 {
     let site = Site::new(kind, seed);
     let mut agents = Vec::new();
     for name in ["a", "b", "c"] {
@@ -183,11 +198,13 @@ async fn run(kind: LogKind, seed: u64) {
     }
     let reader = site.start("reader", Trouble::default(), &[]).await;
     let promised = acknowledged.lock().clone();
+    let sent_twice = agents.iter().map(|agent| agent.store.sent_twice()).sum();
     check(&reader, &promised).await;
     for agent in agents {
         agent.stop().await.unwrap();
     }
     check(&reader, &promised).await;
+    sent_twice
 }
 
 /// The invariants as a user would notice them (I1, I2, I4, I8).
@@ -229,13 +246,22 @@ async fn check(reader: &Agent, acknowledged: &[(i32, i64, String)]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_batches_survive_on_a_log_in_memory() {
     for seed in 1..=3 {
-        run(LogKind::Memory, seed).await;
+        run(LogKind::Memory, seed, trouble).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_batches_survive_on_a_log_in_the_bucket() {
     for seed in 11..=12 {
-        run(LogKind::Bucket, seed).await;
+        run(LogKind::Bucket, seed, trouble).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_batches_survive_requests_that_are_sent_twice() {
+    let mut sent_twice = 0;
+    for seed in 21..=22 {
+        sent_twice += run(LogKind::Bucket, seed, twice).await;
+    }
+    assert!(sent_twice > 20, "{sent_twice}");
 }

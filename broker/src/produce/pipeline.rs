@@ -17,8 +17,9 @@ use object_format::batch::BatchHeader;
 use object_format::object::{ObjectBuilder, SealedObject};
 use object_format::{TopicPartition, path};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use parking_lot::Mutex;
+use runtime::store::repeatable_create;
 use runtime::{Rng, SharedClock, Shutdown, Store, Trouble};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -276,7 +277,7 @@ impl Pipeline {
         match self
             .0
             .store
-            .put_opts(key, payload, PutMode::Create.into())
+            .put_opts(key, payload, repeatable_create())
             .await
         {
             Err(object_store::Error::AlreadyExists { .. }) => {

@@ -10,6 +10,7 @@
 pub mod cost;
 pub mod decorators;
 pub mod errors;
+pub mod hedging;
 pub mod probe;
 pub mod retry;
 pub mod settings;
@@ -19,7 +20,9 @@ mod open;
 mod options;
 
 pub use cost::{Prices, Spending};
-pub use decorators::{FaultyStore, MeteredStore, Operation, StoreCounters, StoreMeter};
+pub use decorators::{
+    FaultyStore, HedgedStore, MeteredStore, Operation, StoreCounters, StoreMeter, repeatable_create,
+};
 pub use errors::{is_retryable, is_throttle, is_unreachable};
 pub use open::{StoreError, open, open_clients};
 pub use options::StoreOptions;

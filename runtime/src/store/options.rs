@@ -35,6 +35,8 @@ pub struct StoreOptions {
     pub retries: usize,
     /// After this long since the first attempt the client repeats no more.
     pub retry_budget: Duration,
+    /// How many of a hundred requests may be sent twice because the first takes unusually long.
+    pub hedge_percent: u32,
 }
 
 impl Default for StoreOptions {
@@ -52,6 +54,7 @@ impl Default for StoreOptions {
             connect_timeout: Duration::from_secs(3),
             retries: 2,
             retry_budget: Duration::from_secs(5),
+            hedge_percent: 5,
         }
     }
 }
@@ -75,6 +78,7 @@ impl std::fmt::Debug for StoreOptions {
             .field("connect_timeout", &self.connect_timeout)
             .field("retries", &self.retries)
             .field("retry_budget", &self.retry_budget)
+            .field("hedge_percent", &self.hedge_percent)
             .finish()
     }
 }

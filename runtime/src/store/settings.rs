@@ -95,6 +95,14 @@ pub const SETTINGS: &[Setting] = &[
         "5s",
         "After this long since the first attempt the client repeats no more.",
     ),
+    Setting::new(
+        "store.hedge.percent",
+        Kind::Int { min: 0, max: 50 },
+        "5",
+        "How many of a hundred reads and writes may be sent a second time because the first takes \
+         longer than 95 of 100 like it; whichever is answered first counts. 0: none. Only on s3, \
+         gs and az; never for background duties.",
+    ),
 ];
 
 impl StoreOptions {
@@ -119,6 +127,7 @@ impl StoreOptions {
             connect_timeout: time("store.connect.timeout.ms"),
             retries: usize::try_from(resolved.int("store.retries")).unwrap_or_default(),
             retry_budget: time("store.retry.budget.ms"),
+            hedge_percent: u32::try_from(resolved.int("store.hedge.percent")).unwrap_or_default(),
         }
     }
 }
@@ -164,6 +173,6 @@ mod tests {
         assert!(set.allow_http);
         let times = [set.request_timeout, set.connect_timeout, set.retry_budget];
         assert_eq!(times, [Duration::from_secs(70); 3]);
-        assert_eq!(set.retries, 7);
+        assert_eq!((set.retries, set.hedge_percent), (7, 7));
     }
 }

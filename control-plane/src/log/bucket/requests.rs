@@ -10,8 +10,9 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_format::path;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{Error, ObjectStore, ObjectStoreExt};
 use runtime::Rng;
+use runtime::store::repeatable_create;
 
 use super::keys;
 use crate::log::{Position, ReadError};
@@ -70,8 +71,8 @@ impl Requests {
     /// One attempt to create the entry at `at`.
     pub async fn create(&self, at: Position, body: Bytes) -> Create {
         let path = keys::entry(at);
-        let options = PutOptions::from(PutMode::Create);
-        let put = self.store.put_opts(&path, body.into(), options);
+        // May be sent twice: whoever finds something there reads whose it is.
+        let put = self.store.put_opts(&path, body.into(), repeatable_create());
         match self.within(put).await {
             Ok(_) => Create::Created,
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Create::Exists,

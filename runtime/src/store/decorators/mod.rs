@@ -1,9 +1,11 @@
 //! Owns what every request to a store passes through: a decorator is a store round a store.
 
 mod faulty;
+mod hedged;
 mod metered;
 
 pub use faulty::{Fault, FaultPlan, Faults, FaultyStore};
+pub use hedged::{HedgedStore, repeatable_create};
 pub use metered::{MeteredStore, StoreCounters, StoreMeter};
 
 /// What is asked of a store.
