@@ -6,11 +6,12 @@ use std::sync::Arc;
 use control_plane::checkpoint::CheckpointStore;
 use control_plane::log::MetadataLog;
 use control_plane::replica::{
-    CheckpointDuty, Failure, OpenError, Replica, ReplicaParts, Session, SubmitError, keep_alive,
+    CheckpointDuty, Failure, OpenError, Replica, ReplicaParts, Session, SubmitError, keep_draining,
 };
 use control_plane::state::{METADATA_VERSION_MAX, RegisterAgent};
 use runtime::{Rng, SharedClock, Shutdown, Store};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api::Dispatch;
@@ -18,10 +19,12 @@ use crate::config::BrokerConfig;
 use crate::fetch::Fetcher;
 use crate::fetch::pool::PerPool;
 use crate::group::{self, Groups};
+use crate::health::{self, Unwell};
 use crate::net::{Listener, Server};
 use crate::peers;
 use crate::produce::Pipeline;
 use crate::share::Shares;
+use crate::topology::{self, Node, ZoneBlocks};
 use crate::transactions;
 
 /// What an agent is given: everything that reaches outside of it.
@@ -65,6 +68,9 @@ pub enum BrokerError {
     /// The agent cannot register.
     #[error("cannot join the cluster: {0}")]
     Join(#[from] SubmitError),
+    /// A task of it panicked.
+    #[error("{0}")]
+    Task(String),
     /// It had to stop.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -82,6 +88,7 @@ pub struct Broker {
     clock: SharedClock,
     rng: Rng,
     cluster_id: String,
+    zone_blocks: ZoneBlocks,
 }
 
 /// An agent that serves.
@@ -91,6 +98,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its session.
     pub session: Session,
+    /// Why it should not be sent traffic, if so.
+    pub unwell: watch::Receiver<Unwell>,
     ended: JoinHandle<Result<(), BrokerError>>,
 }
 
@@ -143,6 +152,18 @@ impl Broker {
         &self.rng
     }
 
+    /// Agents that serve clients, those marked that clients are steered away from.
+    pub(crate) fn nodes(&self) -> Vec<Node> {
+        let doubtful = self.session.doubtful();
+        self.replica()
+            .read(|state| topology::nodes_but(state, &doubtful))
+    }
+
+    /// Which zone an address is in.
+    pub(crate) fn zone_blocks(&self) -> &ZoneBlocks {
+        &self.zone_blocks
+    }
+
     pub(crate) fn cluster_id(&self) -> &str {
         &self.cluster_id
     }
@@ -164,6 +185,8 @@ pub async fn start(
     shutdown: Shutdown,
 ) -> Result<Running, BrokerError> {
     let resolved = &config.resolved;
+    let zone_blocks =
+        ZoneBlocks::parse(resolved.list("client.zone.cidrs")).map_err(BrokerError::Setting)?;
     let listener = bind_clients(resolved.text("listen")).await?;
     let address = local(listener.local_addr(), resolved.text("listen"))?;
     let peer_listener = bind_peers(resolved.opt_text("peer.listen"), address).await?;
@@ -178,12 +201,16 @@ pub async fn start(
     let replica = Replica::open(replica_parts, &shutdown).await?;
     let registration = registration(&config, &parts.rng, address, peer_address)?;
     let session = replica.join(registration, &shutdown).await?;
-    let broker = assemble(config, &parts, session.clone(), &shutdown);
-    let served = tokio::spawn(serve(broker, listener, peer_listener, shutdown));
+    // Begins when clients have had notice of the end.
+    let closing = Shutdown::new(resolved.duration("drain.timeout.ms"));
+    let broker = assemble(config, &parts, session.clone(), zone_blocks, &closing);
+    let (told, unwell) = watch::channel(None);
+    let served = serve(broker, listener, peer_listener, told, shutdown, closing);
     Ok(Running {
         address,
         session,
-        ended: served,
+        unwell,
+        ended: tokio::spawn(served),
     })
 }
 
@@ -193,6 +220,7 @@ fn assemble(
     config: BrokerConfig,
     parts: &Parts,
     session: Session,
+    zone_blocks: ZoneBlocks,
     shutdown: &Shutdown,
 ) -> Assembled {
     let fetcher = Fetcher::new(
@@ -259,6 +287,7 @@ fn assemble(
         clock: parts.clock.clone(),
         rng: parts.rng.fork("broker"),
         cluster_id: parts.cluster_id.clone(),
+        zone_blocks,
     };
     (Arc::new(broker), settled)
 }
@@ -267,39 +296,78 @@ async fn serve(
     (broker, settled): Assembled,
     listener: Listener,
     peer_listener: TcpListener,
+    told: watch::Sender<Unwell>,
     shutdown: Shutdown,
+    closing: Shutdown,
 ) -> Result<(), BrokerError> {
     let session = broker.session.clone();
     let replica = session.replica().clone();
-    let alive = tokio::spawn(keep_alive(
+    let liveness = broker.config.liveness;
+    let resolved = &broker.config.resolved;
+    let announced = runtime::tasks::spawn(
+        "liveness",
+        &shutdown,
+        health::announce_end(
+            session.clone(),
+            liveness,
+            resolved.duration("drain.notice.ms"),
+            shutdown.clone(),
+            closing.clone(),
+        ),
+    );
+    let watched = health::watch(
         session.clone(),
-        broker.config.liveness,
+        broker.pipeline.clone(),
+        resolved.duration("agent.unwell.after.ms"),
+        told,
         shutdown.clone(),
-    ));
+    );
+    runtime::tasks::spawn("health", &shutdown, watched);
     let duty = CheckpointDuty::new(session.clone(), broker.config.checkpoint);
-    tokio::spawn(duty.run(shutdown.clone()));
-    tokio::spawn(peers::listen(
+    runtime::tasks::spawn("checkpoints", &shutdown, duty.run(shutdown.clone()));
+    let hints = peers::listen(
         peer_listener,
         session.clone(),
         broker.shares.clone(),
-        shutdown.clone(),
-    ));
-    tokio::spawn(peers::notify(session.clone(), shutdown.clone()));
-    let (fetcher, ending) = (broker.fetcher.clone(), shutdown.clone());
+        closing.clone(),
+    );
+    runtime::tasks::spawn("peers", &shutdown, hints);
+    let notices = peers::notify(session.clone(), closing.clone());
+    runtime::tasks::spawn("notices to peers", &shutdown, notices);
+    let (fetcher, ending) = (broker.fetcher.clone(), closing.clone());
     tokio::spawn(async move {
         ending.begun().await;
         fetcher.end_waits();
     });
+    // A part that fails begins the end of all.
+    let (all, part) = (shutdown.clone(), closing.clone());
+    tokio::spawn(async move {
+        part.begun().await;
+        if let Some(reason) = part.reason() {
+            all.begin_because(reason);
+        }
+    });
     let (net, clock) = (broker.config.net.clone(), broker.clock.clone());
     let server = Arc::new(Server::new(Dispatch(broker), net, clock));
-    let clients = listener.run(server, shutdown.clone());
+    let clients = listener.run(server, closing.clone());
     let orderly = async {
         clients.await;
         let _ = settled.await;
-        let _ = alive.await;
+        let _ = announced.await;
         let _ = session.leave().await;
     };
-    tokio::select! {
+    let orderly = async {
+        tokio::pin!(orderly);
+        tokio::select! {
+            () = &mut orderly => return,
+            () = closing.begun() => {}
+        }
+        tokio::select! {
+            () = &mut orderly => {}
+            () = keep_draining(session.clone(), liveness) => orderly.await,
+        }
+    };
+    let ended = tokio::select! {
         biased;
         failure = replica.failed() => {
             shutdown.begin();
@@ -309,8 +377,18 @@ async fn serve(
             if drained.is_none() {
                 tracing::warn!("not everything was settled within drain.timeout.ms");
             }
-            Ok(())
+            failed_task(&shutdown)
         }
+    };
+    closing.begin();
+    ended
+}
+
+/// An end that no one asked for is a failure, however orderly it was.
+fn failed_task(shutdown: &Shutdown) -> Result<(), BrokerError> {
+    match shutdown.reason() {
+        Some(reason) if reason.exit_code() != 0 => Err(BrokerError::Task(reason.to_string())),
+        _ => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ mod broker;
 mod config;
 pub mod fetch;
 pub mod group;
+mod health;
 pub mod metric_definitions;
 pub mod net;
 mod peers;
@@ -17,3 +18,4 @@ pub mod wire;
 
 pub use broker::{BrokerError, Parts, Running, run, start};
 pub use config::{BrokerConfig, STORE_URL_DEFAULT, TopicConfig, TopicDefaults, settings};
+pub use health::Unwell;

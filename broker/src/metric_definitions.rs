@@ -182,6 +182,30 @@ pub const GROUP_MEMBERS_REMOVED: Metric = Metric::counter(
     &["cause"],
 );
 
+/// How long ago the metadata log answered.
+pub const METADATA_UNREACHED_SECONDS: Metric = Metric::gauge(
+    "millrace_metadata_log_unreached_seconds",
+    Unit::Seconds,
+    "For how long the metadata log has not answered this agent. More than a few seconds is an alarm.",
+    &[],
+);
+
+/// How long uploads have failed.
+pub const UPLOADS_FAILING_SECONDS: Metric = Metric::gauge(
+    "millrace_uploads_failing_seconds",
+    Unit::Seconds,
+    "For how long this agent has not been able to write an object that it is to write; 0 if it is.",
+    &[],
+);
+
+/// Agents there are.
+pub const AGENTS: Metric = Metric::gauge(
+    "millrace_agents",
+    Unit::Count,
+    "Agents that serve clients, as this one sees them: those clients are sent to, and those they are steered away from.",
+    &["shown"],
+);
+
 /// Every metric of this crate.
 pub const ALL: &[Metric] = &[
     REQUESTS,
@@ -206,6 +230,9 @@ pub const ALL: &[Metric] = &[
     GROUPS,
     GROUP_REBALANCES,
     GROUP_MEMBERS_REMOVED,
+    METADATA_UNREACHED_SECONDS,
+    UPLOADS_FAILING_SECONDS,
+    AGENTS,
 ];
 
 /// Tells the installed recorder what the metrics of this crate are.

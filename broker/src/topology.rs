@@ -1,11 +1,19 @@
 //! Which agents clients are shown, and which of them each partition is shown to belong to.
 //!
 //! Any agent takes any partition; leaders are named for locality only (records of one partition gather in fewer objects
-//! and caches), and correctness never leans on them. Leaders are chosen by rendezvous hashing over the live agents
-//! that do not drain, within the client's zone while it has any.
+//! and caches), and correctness never leans on them. Leaders are chosen by rendezvous hashing over the live agents that
+//! clients are not steered away from, within the client's zone while it has any.
+
+mod view;
+mod zones;
+
+use std::collections::BTreeSet;
 
 use control_plane::state::State;
-use object_format::TopicPartition;
+use object_format::{AgentEpoch, TopicPartition};
+
+pub(crate) use view::View;
+pub(crate) use zones::{ZoneBlocks, zone_in_client_id};
 
 /// An agent as clients see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,21 +22,27 @@ pub(crate) struct Node {
     pub host: String,
     pub port: u16,
     pub zone: Option<String>,
+    /// Clients are steered elsewhere: it is about to leave, is not well, or does not answer.
     pub draining: bool,
 }
 
 /// Agents that serve clients, by broker id.
 pub(crate) fn nodes(state: &State) -> Vec<Node> {
+    nodes_but(state, &BTreeSet::new())
+}
+
+/// As [`nodes`], with clients steered away from `doubtful` ones as well.
+pub(crate) fn nodes_but(state: &State, doubtful: &BTreeSet<AgentEpoch>) -> Vec<Node> {
     let serving = state
         .agents()
         .filter(|(_, agent)| !agent.registration.host.is_empty());
     let mut nodes: Vec<Node> = serving
-        .map(|(_, agent)| Node {
+        .map(|(epoch, agent)| Node {
             id: agent.node_id,
             host: agent.registration.host.clone(),
             port: agent.registration.port,
             zone: agent.registration.zone.clone(),
-            draining: agent.draining,
+            draining: agent.draining || doubtful.contains(&epoch),
         })
         .collect();
     nodes.sort_by_key(|node| node.id);
@@ -90,18 +104,6 @@ pub(crate) fn mix(key: &[u8]) -> u64 {
     hash ^ (hash >> 33)
 }
 
-/// The zone a client says it is in: `client.rack` does not reach Metadata, so it is read from the client id, where
-/// users of other diskless brokers put it (`ws_az=`, `warpstream_az=`, `diskless_az=`, `automq_az=`, `zone=`).
-pub(crate) fn zone_of_client(client_id: &str) -> Option<&str> {
-    const KEYS: [&str; 5] = ["ws_az", "warpstream_az", "diskless_az", "automq_az", "zone"];
-    let mut pairs = client_id
-        .split([',', ';', '&', ' '])
-        .filter_map(|part| part.split_once('='));
-    pairs
-        .find(|(key, zone)| KEYS.contains(key) && !zone.is_empty())
-        .map(|(_, zone)| zone)
-}
-
 #[cfg(test)]
 mod tests {
     use object_format::TopicId;
@@ -152,14 +154,5 @@ mod tests {
         assert!(partitions().all(|p| Leaders::new(&nodes, Some("c")).of(p) != 1));
         assert!(partitions().all(|p| Leaders::new(&nodes[..1], Some("a")).of(p) == 1));
         assert_eq!(controller(&nodes), 2);
-    }
-
-    #[test]
-    fn zones_are_read_from_client_ids() {
-        assert_eq!(zone_of_client("app,ws_az=us-east-1a"), Some("us-east-1a"));
-        assert_eq!(zone_of_client("zone=b"), Some("b"));
-        assert_eq!(zone_of_client("diskless_az=c;x=y"), Some("c"));
-        assert_eq!(zone_of_client("app"), None);
-        assert_eq!(zone_of_client("timezone=b"), None);
     }
 }

@@ -47,6 +47,7 @@ async fn run(args: Args, role: Role, defaults: &[(&str, &str)]) -> Result<(), Fa
         settings,
         shutdown,
         serving,
+        health,
         clock,
         rng,
         admin_address,
@@ -67,6 +68,15 @@ async fn run(args: Args, role: Role, defaults: &[(&str, &str)]) -> Result<(), Fa
         };
         tokio::spawn(::compactor::run(duties, parts, shutdown.clone()));
     }
+    let mut unwell = running.unwell.clone();
+    tokio::spawn(async move {
+        while unwell.changed().await.is_ok() {
+            match unwell.borrow_and_update().clone() {
+                None => health.met(),
+                Some(why) => health.unmet(why),
+            }
+        }
+    });
     serving.met();
     announce(
         role,

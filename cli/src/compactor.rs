@@ -1,11 +1,13 @@
 //! `millrace compactor`: the background duties as a process of their own.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use broker::BrokerConfig;
 use control_plane::replica::{CheckpointDuty, Replica, ReplicaParts, Session, keep_alive};
 use control_plane::state::{METADATA_VERSION_MAX, RegisterAgent, State};
 use runtime::settings::Resolved;
+use runtime::telemetry::Condition;
 use runtime::{Rng, SharedClock, Shutdown, SystemClock};
 
 use crate::process::{Process, init_logging};
@@ -58,12 +60,17 @@ async fn serve(args: settings_args::Args) -> Result<(), Failure> {
         settings,
         shutdown,
         serving,
+        health,
         clock,
         rng,
         ..
     } = process;
+    let unwell_after = settings.duration("agent.unwell.after.ms");
     let joined = Joined::open(settings, &clock, &rng, &shutdown).await?;
     let alive = joined.stay(&shutdown);
+    let replica = joined.session.replica().clone();
+    let watched = watch_log(replica, health, unwell_after, shutdown.clone());
+    runtime::tasks::spawn("health", &shutdown, watched);
     serving.met();
     sayln!("millrace compactor {}", env!("CARGO_PKG_VERSION"));
     sayln!("working as {} on {}", joined.name, joined.store_url);
@@ -85,7 +92,28 @@ async fn serve(args: settings_args::Args) -> Result<(), Failure> {
         tracing::warn!("could not leave the cluster within drain.timeout.ms");
     }
     tracing::info!("stopped");
-    Ok(())
+    match shutdown.reason() {
+        Some(reason) if reason.exit_code() != 0 => Err(reason.to_string().into()),
+        _ => Ok(()),
+    }
+}
+
+/// A compactor that cannot reach the metadata log is not ready.
+async fn watch_log(replica: Replica, health: Condition, after: Duration, shutdown: Shutdown) {
+    let ticks = async {
+        loop {
+            let unreached = replica.unreached_for();
+            match unreached >= after {
+                true => health.unmet(format!(
+                    "the metadata log has not answered for {} s",
+                    unreached.as_secs()
+                )),
+                false => health.met(),
+            }
+            tokio::time::sleep(after / 5).await;
+        }
+    };
+    let _: Option<()> = shutdown.unless_begun(ticks).await;
 }
 
 /// Does what there is to do.
@@ -191,11 +219,12 @@ impl Joined {
     }
 
     /// Keeps the registration, and takes its turn at writing checkpoints.
-    fn stay(&self, shutdown: &Shutdown) -> tokio::task::JoinHandle<()> {
+    fn stay(&self, shutdown: &Shutdown) -> tokio::task::JoinHandle<Option<()>> {
         let duty = CheckpointDuty::new(self.session.clone(), self.agent.checkpoint);
-        tokio::spawn(duty.run(shutdown.clone()));
+        runtime::tasks::spawn("checkpoints", shutdown, duty.run(shutdown.clone()));
         let liveness = self.agent.liveness;
-        tokio::spawn(keep_alive(self.session.clone(), liveness, shutdown.clone()))
+        let alive = keep_alive(self.session.clone(), liveness, shutdown.clone());
+        runtime::tasks::spawn("liveness", shutdown, alive)
     }
 }
 

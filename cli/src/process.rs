@@ -14,6 +14,8 @@ pub struct Process {
     pub shutdown: Shutdown,
     /// To be met when it serves.
     pub serving: Condition,
+    /// To be met while it is well.
+    pub health: Condition,
     /// Where its metrics are.
     pub admin_address: std::net::SocketAddr,
     /// Time.
@@ -32,6 +34,8 @@ impl Process {
         let readiness = Readiness::new(&shutdown);
         let serving = readiness.condition("serving");
         serving.unmet("starting");
+        let health = readiness.condition("health");
+        health.met();
         broker::metric_definitions::describe();
         ::compactor::metric_definitions::describe();
         let admin_listen = settings.text("admin.listen");
@@ -49,6 +53,7 @@ impl Process {
             settings,
             shutdown,
             serving,
+            health,
             admin_address,
             clock: SystemClock::shared(),
             rng: Rng::from_os(),

@@ -108,6 +108,12 @@ impl Trouble {
         tracing::info!(lasted_s, suppressed, "over: {}", self.what);
     }
 
+    /// For how long it has been met, if it was when last heard of.
+    pub fn lasting_for(&self) -> Option<Duration> {
+        let since = self.state.lock().lasting?.since;
+        Some(self.clock.monotonic().saturating_sub(since))
+    }
+
     /// Whether it was met when last heard of.
     pub fn lasts(&self) -> bool {
         self.state.lock().lasting.is_some()

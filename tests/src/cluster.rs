@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use kafka_protocol::messages::{DescribeClusterRequest, MetadataRequest, MetadataResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -36,6 +36,33 @@ pub async fn agents(bootstrap: &str) -> io::Result<BTreeSet<String>> {
         format!("{}:{}", broker.host, broker.port)
     };
     Ok(response.brokers.iter().map(address).collect())
+}
+
+/// The agents that clients are steered away from, according to the one at `bootstrap`, as `HOST:PORT`.
+pub async fn fenced(bootstrap: &str) -> BTreeSet<String> {
+    let known = known(bootstrap).await.into_iter();
+    let fenced = known.filter(|(_, is_fenced)| *is_fenced);
+    fenced.map(|(address, _)| address).collect()
+}
+
+/// All agents that are registered, as [`fenced`]; empty if the one at `bootstrap` does not answer.
+pub async fn registered(bootstrap: &str) -> BTreeSet<String> {
+    let known = known(bootstrap).await.into_iter();
+    known.map(|(address, _)| address).collect()
+}
+
+async fn known(bootstrap: &str) -> Vec<(String, bool)> {
+    let request = DescribeClusterRequest::default()
+        .with_endpoint_type(1)
+        .with_include_fenced_brokers(true);
+    let described = async { Raw::connect(bootstrap).await?.call(2, &request).await };
+    let described = described.await.ok();
+    let brokers = described
+        .into_iter()
+        .flat_map(|described| described.brokers);
+    brokers
+        .map(|b| (format!("{}:{}", b.host, b.port), b.is_fenced))
+        .collect()
 }
 
 /// Looks again and again until `seen` says so.

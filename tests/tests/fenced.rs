@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tests::cluster::{agents, until};
+use tests::cluster::{agents, registered, until};
 use tests::load::{Producer, Tally, assert_kept, read_all};
 use tests::place::Place;
 use tests::process::Process;
@@ -66,7 +66,7 @@ async fn assert_a_sleeper_is_fenced(place: &Place) {
     until(
         "the sleeper is expired",
         Duration::from_secs(20),
-        || async { agents(&other.bootstrap).await.unwrap().len() == 1 },
+        || async { registered(&other.bootstrap).await.len() == 1 },
     )
     .await;
     let stored = read_all(&other.bootstrap, TOPIC, 0).await.len();
@@ -131,7 +131,7 @@ async fn a_commit_that_reaches_the_log_after_its_agent_was_expired_does_not_coun
         .allow("the metadata replica stops");
     let mut sleeper = sleeper.start().await.unwrap();
     until("the sleeper is known", Duration::from_secs(5), || async {
-        agents(&other.bootstrap).await.unwrap().len() == 2
+        registered(&other.bootstrap).await.len() == 2
     })
     .await;
     let mut raw = Raw::connect(&sleeper.bootstrap).await.unwrap();
@@ -157,7 +157,7 @@ async fn a_commit_that_reaches_the_log_after_its_agent_was_expired_does_not_coun
     until(
         "the sleeper is expired",
         Duration::from_secs(20),
-        || async { agents(&other.bootstrap).await.unwrap().len() == 1 },
+        || async { registered(&other.bootstrap).await.len() == 1 },
     )
     .await;
     sleeper.resume();

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tests::cluster::{agents, until};
+use tests::cluster::{agents, fenced, until};
 use tests::process::{Launch, Process};
 use tests::raw::Raw;
 use tests::s3::{Effect, Latency, Op, Rule, S3Server};
@@ -156,12 +156,20 @@ async fn a_killed_agent_is_missed_long_before_its_session_ends_and_a_frozen_one_
     .await;
     frozen.pause();
     killed.kill().await;
-    let rest = [staying.bootstrap.clone(), frozen.bootstrap.clone()];
-    until("one is missed", missed_within, || async {
-        agents().await == rest.clone().into()
-    })
+    until(
+        "one is missed, and clients are steered away from the other",
+        missed_within,
+        || async {
+            let gone = fenced(&staying.bootstrap).await == [frozen.bootstrap.clone()].into();
+            gone && agents().await == [staying.bootstrap.clone()].into()
+        },
+    )
     .await;
     frozen.resume();
+    until("the other is heard again", missed_within, || async {
+        agents().await.len() == 2
+    })
+    .await;
 }
 
 /// A store that fails for a while costs time, not records and not the process.

@@ -22,7 +22,7 @@ use object_format::TopicPartition;
 
 use super::admin::{Rejection, catch_up, check_named_partitions, check_replicas, told, within};
 use super::{Answer, Api, Call, Handler};
-use crate::topology::{self, Leaders, Node};
+use crate::topology::{Node, View};
 
 pub(super) const API: Api = Api {
     key: ApiKey::AlterPartitionReassignments,
@@ -51,12 +51,13 @@ async fn answer(
 ) -> Result<Vec<ReassignableTopicResponse>, Rejection> {
     check_named_partitions(body.topics.iter().map(|topic| topic.partitions.len()))?;
     within(body.timeout_ms, catch_up(&call.broker)).await??;
-    let zone = call
-        .request
-        .client_id()
-        .and_then(|id| topology::zone_of_client(id));
-    let responses = call.broker.replica().read(|state| {
-        let shown = Shown::new(state, zone);
+    let nodes = call.broker.nodes();
+    let responses = call.look(|state, view| {
+        let shown = Shown {
+            state,
+            nodes: &nodes,
+            view,
+        };
         body.topics
             .iter()
             .map(|topic| shown.judge_all(topic))
@@ -68,21 +69,11 @@ async fn answer(
 /// The cluster as the client is shown it.
 struct Shown<'a> {
     state: &'a State,
-    nodes: Vec<Node>,
-    leaders: Leaders,
+    nodes: &'a [Node],
+    view: &'a View,
 }
 
 impl<'a> Shown<'a> {
-    fn new(state: &'a State, zone: Option<&str>) -> Self {
-        let nodes = topology::nodes(state);
-        let leaders = Leaders::new(&nodes, zone);
-        Self {
-            state,
-            nodes,
-            leaders,
-        }
-    }
-
     fn judge_all(&self, topic: &ReassignableTopic) -> ReassignableTopicResponse {
         let responses = topic.partitions.iter().map(|partition| {
             let (code, message) = told(&self.judge(&topic.name, partition));
@@ -115,13 +106,13 @@ impl<'a> Shown<'a> {
             ));
         };
         self.check_brokers(replicas)?;
-        let there = self.leaders.of(TopicPartition { topic, partition });
-        if replicas.as_slice() == [BrokerId(there)] {
+        let there = self.view.replicas(TopicPartition { topic, partition });
+        if replicas.iter().map(|id| id.0).eq(there.iter().copied()) {
             return Ok(());
         }
         let message = format!(
             "Partitions are not assigned to brokers here: every broker serves every partition, and the bucket \
-             replicates. {name}-{index} is shown on broker {there}, for locality only."
+             replicates. {name}-{index} is shown on {there:?}, for locality only."
         );
         Err(Rejection::new(
             ResponseError::InvalidReplicaAssignment,
@@ -148,12 +139,19 @@ impl<'a> Shown<'a> {
 mod tests {
     use super::super::testing::state_with;
     use super::*;
+    use crate::topology;
 
     #[test]
     fn only_what_is_there_already_can_be_asked_for() {
         use ResponseError as E;
         let state = state_with(&[("t", 1)]);
-        let shown = Shown::new(&state, None);
+        let nodes = topology::nodes(&state);
+        let view = View::new(&state, &nodes, None);
+        let shown = Shown {
+            state: &state,
+            nodes: &nodes,
+            view: &view,
+        };
         let node = shown.nodes[0].id;
         let judged = |topic: &str, index, replicas: Option<&[i32]>| {
             let replicas = replicas.map(|ids| ids.iter().map(|&id| BrokerId(id)).collect());
@@ -218,9 +216,15 @@ mod tests {
     fn a_move_to_another_agent_is_refused_and_says_why() {
         let mut state = state_with(&[("t", 1)]);
         super::super::testing::register(&mut state, "b");
-        let shown = Shown::new(&state, None);
+        let nodes = topology::nodes(&state);
+        let view = View::new(&state, &nodes, None);
+        let shown = Shown {
+            state: &state,
+            nodes: &nodes,
+            view: &view,
+        };
         let (id, _) = state.topic_named("t").unwrap();
-        let there = shown.leaders.of(TopicPartition {
+        let there = shown.view.leader(TopicPartition {
             topic: id,
             partition: 0,
         });

@@ -20,7 +20,6 @@ use kafka_protocol::protocol::StrBytes;
 use object_format::TopicPartition;
 
 use super::{Answer, Api, Call, Handler};
-use crate::topology::{self, Leaders};
 
 pub(super) const API: Api = Api {
     key: ApiKey::DescribeLogDirs,
@@ -40,14 +39,9 @@ async fn handle(call: Call) -> Answer {
         let response = DescribeLogDirsResponse::default().with_error_code(error_code);
         return call.request.respond(&response);
     }
-    let zone = call
-        .request
-        .client_id()
-        .and_then(|id| topology::zone_of_client(id));
     let own = broker.session().node_id();
-    let topics = broker.replica().read(|state| {
-        let leaders = Leaders::new(&topology::nodes(state), zone);
-        let is_here = |partition| leaders.of(partition) == own;
+    let topics = call.look(|state, view| {
+        let is_here = |partition| view.leader(partition) == own;
         topics(state, body.topics.as_deref(), is_here)
     });
     let url = broker.config().resolved.text("store.url");

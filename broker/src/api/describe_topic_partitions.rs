@@ -13,7 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 use object_format::TopicPartition;
 
 use super::{Answer, Api, Call, Handler};
-use crate::topology::{self, Leaders};
+use crate::topology::View;
 
 pub(super) const API: Api = Api {
     key: ApiKey::DescribeTopicPartitions,
@@ -28,20 +28,15 @@ async fn handle(call: Call) -> Answer {
     let body: DescribeTopicPartitionsRequest = call.request.decode()?;
     // A barrier that fails leaves what this agent knows, which is what Kafka's brokers answer from as well.
     let _ = call.broker.replica().barrier().await;
-    let zone = call
-        .request
-        .client_id()
-        .and_then(|id| topology::zone_of_client(id));
-    let response = call.broker.replica().read(|state| page(state, &body, zone));
+    let response = call.look(|state, view| page(state, &body, view));
     call.request.respond(&response)
 }
 
 fn page(
     state: &State,
     body: &DescribeTopicPartitionsRequest,
-    zone: Option<&str>,
+    view: &View,
 ) -> DescribeTopicPartitionsResponse {
-    let leaders = Leaders::new(&topology::nodes(state), zone);
     let (from_topic, from_partition) = match &body.cursor {
         Some(cursor) => (
             cursor.topic_name.to_string(),
@@ -89,16 +84,17 @@ fn page(
         };
         let last = topic.partitions.min(first.saturating_add(left as u32));
         let partitions = (first..last).map(|index| {
-            let leader = BrokerId(leaders.of(TopicPartition {
+            let replicas = view.replicas(TopicPartition {
                 topic: id,
                 partition: index,
-            }));
+            });
+            let replicas: Vec<BrokerId> = replicas.into_iter().map(BrokerId).collect();
             DescribeTopicPartitionsResponsePartition::default()
                 .with_partition_index(index as i32)
-                .with_leader_id(leader)
+                .with_leader_id(replicas[0])
                 .with_leader_epoch(0)
-                .with_replica_nodes(vec![leader])
-                .with_isr_nodes(vec![leader])
+                .with_isr_nodes(replicas.clone())
+                .with_replica_nodes(replicas)
                 .with_eligible_leader_replicas(Some(vec![]))
                 .with_last_known_elr(Some(vec![]))
         });

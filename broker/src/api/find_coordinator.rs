@@ -17,8 +17,8 @@ use object_format::{TopicId, TopicPartition};
 use uuid::Uuid;
 
 use super::{Answer, Api, Call, Handler};
-use crate::group::coordinator_node;
-use crate::topology::{self, Leaders, Node};
+use crate::group::{held_by, rendezvous};
+use crate::topology::{Node, View};
 use crate::transactions::transaction_node;
 
 pub(super) const API: Api = Api {
@@ -42,7 +42,8 @@ async fn handle(call: Call) -> Answer {
         SHARE if version < SHARE_SINCE => -1,
         key_type => key_type,
     };
-    let find = |key: &StrBytes| call.broker.replica().read(|s| find(s, key_type, key));
+    let nodes = call.broker.nodes();
+    let find = |key: &StrBytes| call.look(|state, view| find(state, &nodes, view, key_type, key));
     if version >= 4 {
         let coordinators = body.coordinator_keys.iter().map(find).collect();
         let response = FindCoordinatorResponse::default().with_coordinators(coordinators);
@@ -58,7 +59,8 @@ async fn handle(call: Call) -> Answer {
     call.request.respond(&response)
 }
 
-fn find(state: &State, key_type: i8, key: &StrBytes) -> Coordinator {
+/// Whoever is free to be chosen is one of the client's zone; who coordinates already may be any of `nodes`.
+fn find(state: &State, nodes: &[Node], view: &View, key_type: i8, key: &StrBytes) -> Coordinator {
     let answer = Coordinator::default().with_key(key.clone());
     let refused = |error: ResponseError, why: &'static str| {
         answer
@@ -68,21 +70,20 @@ fn find(state: &State, key_type: i8, key: &StrBytes) -> Coordinator {
             .with_node_id(BrokerId(-1))
             .with_port(-1)
     };
-    let nodes = topology::nodes(state);
     let node = match key_type {
         GROUP if key.is_empty() => {
             return refused(ResponseError::InvalidGroupId, "the group id is empty");
         }
-        GROUP => coordinator_node(state, &nodes, key),
+        GROUP => held_by(state, nodes, key).or_else(|| rendezvous(view.candidates(), key)),
         TRANSACTION if key.is_empty() => {
             return refused(
                 ResponseError::InvalidRequest,
                 "the transactional id is empty",
             );
         }
-        TRANSACTION => transaction_node(&nodes, key),
+        TRANSACTION => transaction_node(view.candidates(), key),
         SHARE => match share_partition(key) {
-            Some((group, partition)) => share_node(state, &nodes, group, partition),
+            Some((group, partition)) => share_node(state, nodes, view, group, partition),
             None => {
                 let why = "the key of a share-partition is groupId:topicId:partition";
                 return refused(ResponseError::InvalidRequest, why);
@@ -109,15 +110,13 @@ fn find(state: &State, key_type: i8, key: &StrBytes) -> Coordinator {
 fn share_node<'a>(
     state: &State,
     nodes: &'a [Node],
+    view: &View,
     group: &str,
     partition: TopicPartition,
 ) -> Option<&'a Node> {
     let lease = state.share_leader(group, partition);
     let agent = lease.and_then(|lease| state.agent(lease.leader));
-    let leader = agent.map_or_else(
-        || Leaders::new(nodes, None).of(partition),
-        |agent| agent.node_id,
-    );
+    let leader = agent.map_or_else(|| view.leader(partition), |agent| agent.node_id);
     nodes.iter().find(|node| node.id == leader)
 }
 

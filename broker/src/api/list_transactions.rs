@@ -54,7 +54,7 @@ fn list(
 ) -> Result<ListTransactionsResponse, ResponseError> {
     let pattern = compile(body.transactional_id_pattern.as_deref())?;
     let nodes = topology::nodes(state);
-    let is_here = |id: &str| transaction_node(&nodes, id).is_some_and(|node| node.id == own);
+    let is_here = |id: &str| transaction_node(nodes.iter(), id).is_some_and(|node| node.id == own);
     let matches = |id: &str| pattern.as_ref().is_none_or(|pattern| pattern.is_match(id));
     let now_ms = state.log_time_ms();
     let listed = state

@@ -18,7 +18,7 @@ use object_format::{TopicId, TopicPartition};
 
 use super::{Answer, Api, Call, Handler};
 use crate::broker::Broker;
-use crate::topology::{self, Leaders};
+use crate::topology::View;
 
 pub(super) const API: Api = Api {
     key: ApiKey::Metadata,
@@ -42,25 +42,19 @@ async fn handle(call: Call) -> Answer {
     if !wanted.is_empty() {
         look_twice(&call.broker, &wanted, may_create).await;
     }
-    let zone = call
-        .request
-        .client_id()
-        .and_then(|id| topology::zone_of_client(id));
-    let response = call.broker.replica().read(|state| {
-        let nodes = topology::nodes(state);
-        let leaders = Leaders::new(&nodes, zone);
+    let response = call.look(|state, view| {
         let topics = if everything {
             state
                 .topics()
-                .map(|(id, topic)| describe(id, topic, &leaders))
+                .map(|(id, topic)| describe(id, topic, view))
                 .collect()
         } else {
             wanted
                 .iter()
-                .map(|topic| find(state, topic, &leaders))
+                .map(|topic| find(state, topic, view))
                 .collect()
         };
-        let brokers = nodes.iter().map(|node| {
+        let brokers = view.brokers.iter().map(|node| {
             MetadataResponseBroker::default()
                 .with_node_id(BrokerId(node.id))
                 .with_host(StrBytes::from_string(node.host.clone()))
@@ -69,7 +63,7 @@ async fn handle(call: Call) -> Answer {
         });
         MetadataResponse::default()
             .with_brokers(brokers.collect())
-            .with_controller_id(BrokerId(topology::controller(&nodes)))
+            .with_controller_id(BrokerId(view.controller()))
             .with_topics(topics)
     });
     let cluster_id = StrBytes::from_string(call.broker.cluster_id().to_owned());
@@ -132,9 +126,9 @@ fn lookup<'a>(
     })
 }
 
-fn find(state: &State, wanted: &MetadataRequestTopic, leaders: &Leaders) -> MetadataResponseTopic {
+fn find(state: &State, wanted: &MetadataRequestTopic, view: &View) -> MetadataResponseTopic {
     match lookup(state, wanted) {
-        Ok((id, topic)) => describe(id, topic, leaders),
+        Ok((id, topic)) => describe(id, topic, view),
         Err(error) => MetadataResponseTopic::default()
             .with_error_code(error.code())
             .with_name(wanted.name.clone())
@@ -143,18 +137,19 @@ fn find(state: &State, wanted: &MetadataRequestTopic, leaders: &Leaders) -> Meta
     }
 }
 
-fn describe(id: TopicId, topic: &Topic, leaders: &Leaders) -> MetadataResponseTopic {
+fn describe(id: TopicId, topic: &Topic, view: &View) -> MetadataResponseTopic {
     let partition = |index: u32| {
-        let leader = BrokerId(leaders.of(TopicPartition {
+        let replicas = view.replicas(TopicPartition {
             topic: id,
             partition: index,
-        }));
+        });
+        let replicas: Vec<BrokerId> = replicas.into_iter().map(BrokerId).collect();
         MetadataResponsePartition::default()
             .with_partition_index(index as i32)
-            .with_leader_id(leader)
+            .with_leader_id(replicas[0])
             .with_leader_epoch(0)
-            .with_replica_nodes(vec![leader])
-            .with_isr_nodes(vec![leader])
+            .with_isr_nodes(replicas.clone())
+            .with_replica_nodes(replicas)
     };
     MetadataResponseTopic::default()
         .with_name(Some(TopicName(StrBytes::from_string(topic.name.clone()))))

@@ -59,11 +59,13 @@ mod write_txn_markers;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use control_plane::state::State;
 use futures::future::BoxFuture;
 use kafka_protocol::messages::ApiKey;
 
 use crate::broker::Broker;
 use crate::net::{ConnectionContext, Pending, Reply, RequestPermit, Service};
+use crate::topology::{self, Node, View};
 use crate::wire::{Request, ResponseBytes, WireError};
 
 /// A request with all it came with.
@@ -76,6 +78,32 @@ pub(crate) struct Call {
     pub request: Request,
     /// The memory it takes.
     pub permit: RequestPermit,
+}
+
+impl Call {
+    /// Looks at the metadata and at the cluster as this client is shown it.
+    pub fn look<R>(&self, look: impl FnOnce(&State, &View) -> R) -> R {
+        let doubtful = self.broker.session().doubtful();
+        self.broker.replica().read(|state| {
+            let nodes = topology::nodes_but(state, &doubtful);
+            let zone = self.zone(&nodes);
+            look(state, &View::new(state, &nodes, zone.as_deref()))
+        })
+    }
+
+    /// The zone the client is in, as far as it is known.
+    fn zone(&self, nodes: &[Node]) -> Option<String> {
+        let is_zone = |zone: &str| nodes.iter().any(|node| node.zone.as_deref() == Some(zone));
+        let client_id = self.request.client_id();
+        let named = client_id.and_then(|id| topology::zone_in_client_id(id, is_zone));
+        named
+            .or_else(|| self.connection.rack().map(|rack| rack.to_string()))
+            .or_else(|| {
+                let blocks = self.broker.zone_blocks();
+                let zone = blocks.zone_of(self.connection.peer().ip());
+                zone.map(str::to_owned)
+            })
+    }
 }
 
 type Answer = Result<ResponseBytes, WireError>;

@@ -28,13 +28,18 @@ pub(crate) fn state_with(topics: &[(&str, u32)]) -> State {
 
 /// Adds an agent.
 pub(crate) fn register(state: &mut State, agent_id: &str) {
+    register_in(state, agent_id, None);
+}
+
+/// Adds an agent in a zone.
+pub(crate) fn register_in(state: &mut State, agent_id: &str, zone: Option<&str>) {
     let registration = RegisterAgent {
         nonce: Uuid::from_u128(u128::from(state.position().0) + 1),
         agent_id: agent_id.to_owned(),
         host: "127.0.0.1".into(),
         port: 9092,
         peer_address: String::new(),
-        zone: None,
+        zone: zone.map(str::to_owned),
         version_max: METADATA_VERSION_MAX,
     };
     apply(state, AgentEpoch::default(), 0, registration).unwrap();
@@ -124,6 +129,15 @@ pub(super) fn command<C: Submit>(state: &mut State, command: C) -> C::Outcome {
 pub(crate) fn command_at<C: Submit>(state: &mut State, time_ms: i64, command: C) -> C::Outcome {
     let writer = state.agents().next().unwrap().0;
     apply(state, writer, time_ms, command)
+}
+
+/// Applies a command of this agent.
+pub(crate) fn command_as<C: Submit>(
+    state: &mut State,
+    writer: AgentEpoch,
+    command: C,
+) -> C::Outcome {
+    apply(state, writer, 0, command)
 }
 
 fn apply<C: Submit>(state: &mut State, writer: AgentEpoch, time_ms: i64, command: C) -> C::Outcome {

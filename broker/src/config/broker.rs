@@ -123,6 +123,26 @@ const OWN_SETTINGS: &[Setting] = &[
         "Availability zone of this agent (Kafka's broker.rack); clients are kept in theirs.",
     ),
     Setting::new(
+        "client.zone.cidrs",
+        Kind::List,
+        "",
+        "Zones of clients by their addresses, as ADDRESS/PREFIX=ZONE,...; the smallest block wins. For clients that name \
+         no zone in their client.id, nor tell their client.rack.",
+    ),
+    Setting::new(
+        "agent.unwell.after.ms",
+        time(100),
+        "10s",
+        "An agent that could not reach the metadata log for this long is not ready. One that could not write to the bucket \
+         for this long is not ready either, and has clients steered to others.",
+    ),
+    Setting::new(
+        "drain.notice.ms",
+        time(0),
+        "1s",
+        "After SIGTERM an agent goes on serving for this long, while clients are told of the others.",
+    ),
+    Setting::new(
         "agent.heartbeat.ms",
         time(10),
         "3s",

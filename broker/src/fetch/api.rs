@@ -18,7 +18,7 @@ use super::outcome::{FetchOutcome, PartitionOutcome};
 use super::plan::{Isolation, PartitionFetch, TopicRef};
 use super::pool::Client;
 use super::session::SessionRequest;
-use super::{FetchError, FetchParts, Fetcher};
+use super::{FetchError, FetchParts, Fetcher, Nearer};
 use crate::wire::fetch_response::{
     AbortedTransaction, FetchResponse, FetchedPartition, FetchedTopic,
 };
@@ -31,14 +31,16 @@ const FETCH_WITH_SESSIONS: i16 = 7;
 
 const READ_COMMITTED: i8 = 1;
 
-/// Answers a Fetch.
+/// Answers a Fetch; `nearer` says where its client would rather read, if not here.
 pub async fn handle_fetch(
     fetcher: &Fetcher,
     client: Client,
     version: i16,
     request: FetchRequest,
+    nearer: Option<Nearer>,
 ) -> FetchResponse {
-    let parts = parts_of(client, version, &request);
+    let mut parts = parts_of(client, version, &request);
+    parts.nearer = nearer;
     // It may wait for long, and its names point into the frame.
     drop(request);
     response_of(fetcher.fetch(parts).await)
@@ -85,6 +87,7 @@ fn parts_of(client: Client, version: i16, request: &FetchRequest) -> FetchParts 
         bytes_min: bytes(request.min_bytes),
         bytes_max: bytes(request.max_bytes),
         isolation: isolation_of(request.isolation_level),
+        nearer: None,
     }
 }
 
@@ -161,6 +164,7 @@ fn fetched_partition(outcome: PartitionOutcome) -> FetchedPartition {
         log_start_offset: outcome.log_start_offset,
         aborted_transactions: outcome.aborted_transactions.map(aborted),
         records: outcome.records.chunks,
+        preferred_read_replica: outcome.preferred.unwrap_or(-1),
         ..FetchedPartition::default()
     }
 }

@@ -15,8 +15,8 @@ use super::load::{LoadOptions, Loader};
 use super::outcome::{FetchOutcome, PartitionOutcome};
 use super::plan::{Isolation, Limits, PartitionFetch, Plan, plan};
 use super::pool::{Client, PerPool};
-use super::read::Reader;
-use super::session::{SessionOptions, SessionRequest, Sessions};
+use super::read::{PartitionRecords, Reader};
+use super::session::{Begun, SessionOptions, SessionRequest, Sessions};
 use super::wait::{Waiter, Waiters};
 use super::walk::ReadFault;
 use super::{FetchError, metrics};
@@ -72,6 +72,25 @@ pub struct FetchParts {
     pub bytes_max: u64,
     /// Which records it may be shown.
     pub isolation: Isolation,
+    /// Where the client would rather read.
+    pub nearer: Option<Nearer>,
+}
+
+/// The agent in a client's own zone that it is to read a partition from, instead of this one (KIP-392).
+#[derive(Clone)]
+pub struct Nearer(Arc<dyn Fn(TopicPartition) -> i32 + Send + Sync>);
+
+impl Nearer {
+    /// As `choose` says.
+    pub fn new(choose: impl Fn(TopicPartition) -> i32 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(choose))
+    }
+}
+
+impl std::fmt::Debug for Nearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Nearer")
+    }
 }
 
 /// Serves fetches. Clones are the same.
@@ -183,6 +202,12 @@ impl Fetcher {
             Ok(begun) => begun,
             Err(error) => return FetchOutcome::refused(error),
         };
+        if let Some(nearer) = &parts.nearer {
+            let answered = self
+                .send_nearer(&begun.wanted, parts.isolation, nearer)
+                .await;
+            return self.finish(begun, answered);
+        }
         let bytes_max = parts.bytes_max.min(inner.response_bytes_max);
         let limits = Limits {
             bytes_max,
@@ -198,6 +223,47 @@ impl Fetcher {
         let answered = begun.wanted.iter().zip(&plan.partitions).zip(read);
         let outcome = |((fetch, planned), read)| PartitionOutcome::new(fetch, planned, read);
         let answered = answered.map(outcome).collect();
+        self.finish(begun, answered)
+    }
+
+    /// Answers without records where they are to be read. What is wrong with a partition is said here: of an offset
+    /// out of range, clients believe only the leader.
+    async fn send_nearer(
+        &self,
+        wanted: &[PartitionFetch],
+        isolation: Isolation,
+        nearer: &Nearer,
+    ) -> Vec<PartitionOutcome> {
+        let limits = Limits {
+            bytes_max: 0,
+            isolation,
+        };
+        let plan = self.plan_when(wanted, limits, 0, Duration::ZERO).await;
+        let answered = wanted.iter().zip(&plan.partitions);
+        let outcomes = answered.map(|(fetch, planned)| {
+            let unread = PartitionRecords {
+                end_offset: fetch.fetch_offset,
+                ..PartitionRecords::default()
+            };
+            let partition = self
+                .0
+                .replica
+                .read(|state| fetch.topic.resolve(state, fetch.partition));
+            let preferred = partition
+                .ok()
+                .filter(|_| planned.is_ok())
+                .map(|of| (nearer.0)(of));
+            PartitionOutcome {
+                preferred,
+                ..PartitionOutcome::new(fetch, planned, unread)
+            }
+        });
+        outcomes.collect()
+    }
+
+    /// What is answered of what was found, as the session has it.
+    fn finish(&self, begun: Begun, answered: Vec<PartitionOutcome>) -> FetchOutcome {
+        let inner = &*self.0;
         let now = inner.clock.monotonic();
         match inner.sessions.lock().finish(now, begun, answered) {
             Ok((session_id, partitions)) => FetchOutcome {

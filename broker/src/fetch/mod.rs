@@ -30,4 +30,4 @@ pub mod wait;
 pub mod walk;
 
 pub use error::FetchError;
-pub use fetcher::{FetchOptions, FetchParts, Fetcher};
+pub use fetcher::{FetchOptions, FetchParts, Fetcher, Nearer};

@@ -36,6 +36,8 @@ pub struct PartitionOutcome {
     pub aborted_transactions: Option<Vec<AbortedTransaction>>,
     /// Whole batches.
     pub records: Records,
+    /// The broker to read from instead (KIP-392).
+    pub preferred: Option<i32>,
 }
 
 /// What a fetch is answered with.
@@ -75,6 +77,7 @@ impl PartitionOutcome {
             log_start_offset: NO_OFFSET,
             aborted_transactions: None,
             records: Records::default(),
+            preferred: None,
         };
         match planned {
             Err(error) => Self {

@@ -81,7 +81,8 @@ impl Partitions {
         let Some(partition) = self.in_order.get_mut(place) else {
             return false;
         };
-        let news = has_records || told.is_none() || partition.told != told;
+        let news =
+            has_records || outcome.preferred.is_some() || told.is_none() || partition.told != told;
         partition.told = told;
         if has_records && let Some(partition) = self.in_order.remove(place) {
             *place = self.next;

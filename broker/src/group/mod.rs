@@ -40,6 +40,6 @@ pub(crate) use ask::{Committer, InTransaction};
 #[cfg(test)]
 pub(crate) use kind::GroupType;
 pub use options::GroupOptions;
-pub(crate) use placement::coordinator_node;
+pub(crate) use placement::{held_by, rendezvous};
 pub(crate) use registry::{Groups, Listed};
 pub use retention::RetentionOptions;

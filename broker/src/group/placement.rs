@@ -11,14 +11,24 @@ pub(crate) fn coordinator_node<'a>(
     nodes: &'a [Node],
     group: &str,
 ) -> Option<&'a Node> {
-    let held = state
-        .coordinator(group)
-        .and_then(|c| state.agent(c.agent))
-        .map(|agent| agent.node_id);
-    if let Some(node) = nodes.iter().find(|node| Some(node.id) == held) {
-        return Some(node);
-    }
-    let any_steady = nodes.iter().any(|node| !node.draining);
-    let candidates = nodes.iter().filter(|node| !(any_steady && node.draining));
+    held_by(state, nodes, group).or_else(|| {
+        let any_steady = nodes.iter().any(|node| !node.draining);
+        let candidates = nodes.iter().filter(|node| !(any_steady && node.draining));
+        rendezvous(candidates, group)
+    })
+}
+
+/// Who coordinates a group, if anybody alive does.
+pub(crate) fn held_by<'a>(state: &State, nodes: &'a [Node], group: &str) -> Option<&'a Node> {
+    let coordinator = state.coordinator(group)?;
+    let held = state.agent(coordinator.agent)?.node_id;
+    nodes.iter().find(|node| node.id == held)
+}
+
+/// Who of these should begin to coordinate a group that nobody does.
+pub(crate) fn rendezvous<'a>(
+    candidates: impl Iterator<Item = &'a Node>,
+    group: &str,
+) -> Option<&'a Node> {
     candidates.max_by_key(|node| mix(format!("{group}\n{}", node.id).as_bytes()))
 }

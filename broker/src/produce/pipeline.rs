@@ -146,6 +146,11 @@ impl Pipeline {
         (pipeline, running)
     }
 
+    /// For how long uploads have been failing, if they are.
+    pub fn failing_for(&self) -> Option<Duration> {
+        self.0.trouble.lasting_for()
+    }
+
     /// Fixes a batch's place in the open object. Whoever holds the receiver learns what became of it.
     pub fn add(
         &self,

@@ -39,7 +39,8 @@ pub(crate) async fn run(
 /// The ids that the agent `node_id` looks after, that have been idle for so long, and when they were last in use.
 pub(super) fn idle(state: &State, node_id: i32, idle_ms: i64) -> Vec<(String, i64)> {
     let nodes = topology::nodes(state);
-    let is_here = |id: &str| transaction_node(&nodes, id).is_some_and(|node| node.id == node_id);
+    let is_here =
+        |id: &str| transaction_node(nodes.iter(), id).is_some_and(|node| node.id == node_id);
     let is_idle = |updated_ms: i64| state.log_time_ms().saturating_sub(updated_ms) >= idle_ms;
     let known = state.transactional_ids();
     known

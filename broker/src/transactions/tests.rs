@@ -57,7 +57,7 @@ fn nodes(state: &State) -> Vec<i32> {
 fn an_agent_that_drains_looks_after_nothing_while_there_are_others() {
     let places = |state: &State| -> BTreeSet<Option<i32>> {
         let nodes = topology::nodes(state);
-        let place = |number| transaction_node(&nodes, &id(number)).map(|node| node.id);
+        let place = |number| transaction_node(nodes.iter(), &id(number)).map(|node| node.id);
         (0..20).map(place).collect()
     };
     let mut state = busy();

@@ -40,7 +40,8 @@ async fn abort_overdue(session: &Session) {
 /// What aborts the overdue transactions that the agent `node_id` looks after.
 pub(super) fn overdue(state: &State, node_id: i32) -> Vec<EndTransaction> {
     let nodes = topology::nodes(state);
-    let is_here = |id: &str| transaction_node(&nodes, id).is_some_and(|node| node.id == node_id);
+    let is_here =
+        |id: &str| transaction_node(nodes.iter(), id).is_some_and(|node| node.id == node_id);
     let now_ms = state.log_time_ms();
     let due = state
         .transactional_ids()

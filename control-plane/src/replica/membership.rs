@@ -6,7 +6,8 @@
 //!
 //! Whoever is known to have ended ([`Session::note_gone`]) is given less time: nobody will hear of it again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use object_format::AgentEpoch;
@@ -25,6 +26,11 @@ pub struct LivenessOptions {
 }
 
 impl LivenessOptions {
+    /// Clients are steered away from a process of which nothing was heard for this long.
+    fn silence(&self) -> Duration {
+        (self.heartbeat * 5 / 2).min(self.session_timeout)
+    }
+
     /// A process that has ended is expired after this long: it should have written a heartbeat meanwhile.
     fn gone_timeout(&self) -> Duration {
         (self.heartbeat * 4 / 3).min(self.session_timeout)
@@ -40,7 +46,8 @@ impl Default for LivenessOptions {
     }
 }
 
-/// Keeps `session` alive and expires silent others, until `shutdown` begins; then says that it drains.
+/// Keeps `session` alive and expires silent others, until `shutdown` begins; then says that it drains. Whenever this
+/// process is unwell, or no longer ([`Session::set_unwell`]), that is said as well.
 pub async fn keep_alive(session: Session, options: LivenessOptions, shutdown: Shutdown) {
     let mut watcher = Watcher {
         heard: HashMap::new(),
@@ -61,7 +68,10 @@ pub async fn keep_alive(session: Session, options: LivenessOptions, shutdown: Sh
             return;
         }
         let due = watcher.look(&session, clock.monotonic(), options);
-        if due.heartbeat && session.submit(Heartbeat { draining: false }).await.is_err() {
+        *session.silent.lock() = due.silent;
+        let draining = session.unwell.load(Ordering::Relaxed);
+        let is_said = session.is_said_to_drain() == draining;
+        if (due.heartbeat || !is_said) && session.submit(Heartbeat { draining }).await.is_err() {
             return;
         }
         for expiry in due.expiries {
@@ -76,6 +86,16 @@ pub async fn keep_alive(session: Session, options: LivenessOptions, shutdown: Sh
     let _ = session.submit(Heartbeat { draining: true }).await;
 }
 
+/// Keeps `session` alive while its process drains, until this is dropped or the session has ended.
+pub async fn keep_draining(session: Session, options: LivenessOptions) {
+    loop {
+        tokio::time::sleep(options.heartbeat).await;
+        if session.submit(Heartbeat { draining: true }).await.is_err() {
+            return;
+        }
+    }
+}
+
 impl Session {
     /// Notes whether another process has ended, as far as the network can tell. A wrong note does no harm to what is
     /// stored, but the other has to start again if it is silent too.
@@ -85,6 +105,24 @@ impl Session {
             true => gone.insert(agent),
             false => gone.remove(&agent),
         };
+    }
+
+    /// Says whether clients should be steered away from this process, which the next heartbeat tells the others.
+    pub fn set_unwell(&self, is_unwell: bool) {
+        self.unwell.store(is_unwell, Ordering::Relaxed);
+    }
+
+    /// Other processes that clients should not be sent to, though they are registered: they have ended as far as the
+    /// network can tell, or nothing was heard of them lately.
+    pub fn doubtful(&self) -> BTreeSet<AgentEpoch> {
+        let silent = self.silent.lock();
+        self.gone.lock().union(&silent).copied().collect()
+    }
+
+    fn is_said_to_drain(&self) -> bool {
+        let own = self.epoch();
+        self.replica()
+            .read(|state| state.agent(own).is_some_and(|agent| agent.draining))
     }
 
     /// Leaves the cluster; nothing can be submitted after it.
@@ -112,6 +150,7 @@ struct Heard {
 struct Due {
     heartbeat: bool,
     expiries: Vec<ExpireAgent>,
+    silent: BTreeSet<AgentEpoch>,
 }
 
 impl Watcher {
@@ -148,6 +187,7 @@ impl Watcher {
         if back_after.is_some_and(|(_, at)| now.saturating_sub(at) >= options.session_timeout / 2) {
             self.heard.clear();
         }
+        let mut is_deaf = false;
         for &Heard {
             agent,
             entry_last,
@@ -169,12 +209,20 @@ impl Watcher {
             let silent = now.saturating_sub(heard.1);
             if agent == own {
                 due.heartbeat = silent >= options.heartbeat;
-            } else if silent >= timeout {
+                is_deaf = silent >= options.silence();
+            } else if silent >= options.silence() {
+                due.silent.insert(agent);
+            }
+            if agent != own && silent >= timeout {
                 due.expiries.push(ExpireAgent {
                     agent,
                     entry_last_seen: entry_last,
                 });
             }
+        }
+        // Who cannot reach the log hears of nobody.
+        if is_deaf {
+            due.silent.clear();
         }
         due
     }
@@ -270,5 +318,29 @@ mod tests {
         assert_eq!(expired_at(0), []);
         assert_eq!(expired_at(3), []);
         assert_eq!(expired_at(4), [ended]);
+    }
+
+    #[test]
+    fn clients_are_steered_away_from_who_is_silent_but_not_by_one_that_hears_nothing() {
+        let options = LivenessOptions {
+            heartbeat: Duration::from_secs(2),
+            session_timeout: Duration::from_secs(18),
+        };
+        let (own, quiet) = (AgentEpoch(1), AgentEpoch(2));
+        let mut watcher = Watcher {
+            heard: HashMap::new(),
+            own_heard: None,
+        };
+        let mut silent_at = |second, own_last, quiet_last| {
+            let agents = [heard(own, own_last), heard(quiet, quiet_last)];
+            let due = watcher.judge(own, &agents, Duration::from_secs(second), options);
+            assert_eq!(due.expiries, []);
+            due.silent.contains(&quiet)
+        };
+        assert!(!silent_at(0, 1, 7));
+        assert!(!silent_at(4, 2, 7));
+        assert!(silent_at(5, 2, 7), "two heartbeats and a half");
+        assert!(!silent_at(6, 3, 8), "heard again");
+        assert!(!silent_at(11, 3, 8), "nothing is heard, of oneself either");
     }
 }

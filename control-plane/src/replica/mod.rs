@@ -19,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use checkpoint_duty::{CheckpointDuty, CheckpointOptions};
 pub use failure::Failure;
-pub use membership::{LivenessOptions, keep_alive};
+pub use membership::{LivenessOptions, keep_alive, keep_draining};
 pub use session::{Session, SubmitError};
 
 use crate::checkpoint::CheckpointStore;
@@ -80,6 +80,8 @@ struct Inner {
     observers: RwLock<Vec<Observer>>,
     digests: Mutex<VecDeque<(Position, u64)>>,
     appending: Trouble,
+    /// When the log last answered, on the monotonic clock.
+    reached: Mutex<Duration>,
 }
 
 impl std::fmt::Debug for Replica {
@@ -100,6 +102,7 @@ impl Replica {
             failure: watch::Sender::new(None),
             state: RwLock::new(state),
             appending: Trouble::new("appending to the metadata log", parts.clock.clone()),
+            reached: Mutex::new(parts.clock.monotonic()),
             parts,
             own: RwLock::new(None),
             waiting: Mutex::default(),
@@ -116,11 +119,11 @@ impl Replica {
             return Err(failure.into());
         }
         let follower = replica.clone();
-        let shutdown = shutdown.clone();
-        tokio::spawn(async move {
+        let over = shutdown.clone();
+        runtime::tasks::spawn("metadata replica", shutdown, async move {
             tokio::select! {
                 () = follower.follow() => {}
-                () = shutdown.drain_over() => {}
+                () = over.drain_over() => {}
             }
         });
         Ok(replica)
@@ -143,6 +146,17 @@ impl Replica {
     /// The log this replica follows.
     pub fn log(&self) -> &Arc<dyn MetadataLog> {
         &self.0.parts.log
+    }
+
+    /// For how long the log has not answered. A registered process writes a heartbeat now and then, so of one whose log
+    /// can be reached this is never much more than the time between two.
+    pub fn unreached_for(&self) -> Duration {
+        let now = self.0.parts.clock.monotonic();
+        now.saturating_sub(*self.0.reached.lock())
+    }
+
+    pub(super) fn note_reached(&self) {
+        *self.0.reached.lock() = self.0.parts.clock.monotonic();
     }
 
     /// Waits until everything that was in the log when this was called has been applied here.
@@ -221,6 +235,7 @@ impl Replica {
             match step {
                 Ok(()) => {
                     trouble.over();
+                    self.note_reached();
                     pause = RETRY_PAUSE;
                 }
                 Err(error) => {

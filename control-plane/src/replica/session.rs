@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -64,6 +64,10 @@ pub struct Session {
     objects: Arc<AtomicU64>,
     /// Who has ended, as far as the network can tell.
     pub(super) gone: Arc<Mutex<BTreeSet<AgentEpoch>>>,
+    /// Who missed a heartbeat or two, as far as this process has heard.
+    pub(super) silent: Arc<Mutex<BTreeSet<AgentEpoch>>>,
+    /// Whether this process wants clients to be steered elsewhere.
+    pub(super) unwell: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Job {
@@ -115,11 +119,11 @@ impl Replica {
             held: None,
             newest,
         };
-        let shutdown = shutdown.clone();
-        tokio::spawn(async move {
+        let over = shutdown.clone();
+        runtime::tasks::spawn("metadata appender", shutdown, async move {
             tokio::select! {
                 () = appender.run(jobs) => {}
-                () = shutdown.drain_over() => {}
+                () = over.drain_over() => {}
             }
         });
         Ok(Session {
@@ -130,6 +134,8 @@ impl Replica {
             appended,
             objects: Arc::default(),
             gone: Arc::default(),
+            silent: Arc::default(),
+            unwell: Arc::default(),
         })
     }
 
@@ -152,6 +158,7 @@ impl Replica {
             match self.0.parts.log.append(entry.clone()).await {
                 Ok(at) => {
                     trouble.over();
+                    self.note_reached();
                     return Some(at);
                 }
                 Err(AppendError::Stale(why)) => self.fail(Failure::Stale(why)),

@@ -30,7 +30,7 @@ pub struct Agent {
     pub object_next: u64,
     /// Sequences below `object_next` that were never committed.
     pub objects_missing: BTreeSet<u64>,
-    /// It is about to leave; clients should be steered elsewhere.
+    /// It is about to leave, or not well: clients should be steered elsewhere.
     pub draining: bool,
 }
 
@@ -138,7 +138,7 @@ impl RegisterAgent {
 /// Its writer lives. Any other entry says so too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// It is about to leave.
+    /// It is about to leave, or not well for now.
     pub draining: bool,
 }
 

@@ -28,7 +28,7 @@ impl AdminServer {
     /// Binds to `address`; port 0 takes any that is free.
     ///
     /// - `/metrics`: every metric, in Prometheus' text format.
-    /// - `/healthz`: 200 as long as the process serves at all.
+    /// - `/healthz`: 200 as long as the process works; 500 once a task of it has failed.
     /// - `/readyz`: 200 if every condition of `readiness` is met, else 503 and those that are not.
     ///
     /// # Errors
@@ -40,8 +40,9 @@ impl AdminServer {
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
+        let liveness = readiness.clone();
         let routes = Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/healthz", get(move || async move { alive(&liveness) }))
             .route("/readyz", get(move || async move { ready(&readiness) }))
             .route("/metrics", get(move || async move { scrape(&metrics) }));
         Ok(Self {
@@ -88,6 +89,13 @@ impl AdminServer {
             served = serving => served,
             () = closing => Ok(()),
         }
+    }
+}
+
+fn alive(readiness: &Readiness) -> (StatusCode, String) {
+    match readiness.failure() {
+        None => (StatusCode::OK, "ok\n".to_string()),
+        Some(why) => (StatusCode::INTERNAL_SERVER_ERROR, why + "\n"),
     }
 }
 
@@ -169,6 +177,20 @@ mod tests {
         assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503"));
         assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
 
+        stop.begin();
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_process_with_a_dead_task_is_not_healthy() {
+        let ending = Shutdown::default();
+        let (address, stop, serving) = start(&Readiness::new(&ending)).await;
+        assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        crate::tasks::spawn("tail", &ending, async { panic!("lost") });
+        ending.begun().await;
+        let answer = get(address, "/healthz").await;
+        assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+        assert!(answer.ends_with("task tail failed: lost\n"), "{answer}");
         stop.begin();
         serving.await.unwrap();
     }

@@ -53,6 +53,12 @@ impl Readiness {
         ending.into_iter().chain(unmet).collect()
     }
 
+    /// What failed, if the process is ending because something did.
+    pub fn failure(&self) -> Option<String> {
+        let reason = self.shutdown.reason()?;
+        (reason.exit_code() != 0).then(|| reason.to_string())
+    }
+
     /// Whether every condition is met.
     pub fn is_ready(&self) -> bool {
         self.unmet().is_empty()

@@ -28,12 +28,14 @@ pub use batch::{Batch, KeyValue};
 /// How long an answer may take.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const FRAME_BYTES_MAX: usize = 64 << 20;
+const CLIENT_ID: &str = "raw";
 const PRODUCE_VERSION: i16 = 9;
 const FETCH_VERSION: i16 = 11;
 
 /// One connection.
 pub struct Raw {
     stream: TcpStream,
+    client_id: StrBytes,
     correlation_id: i32,
 }
 
@@ -44,7 +46,17 @@ impl Raw {
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
+            client_id: StrBytes::from_static_str(CLIENT_ID),
             correlation_id: 0,
+        })
+    }
+
+    /// Connects to `HOST:PORT`, with a client id of its own.
+    pub async fn connect_as(bootstrap: &str, client_id: &str) -> io::Result<Self> {
+        let raw = Self::connect(bootstrap).await?;
+        Ok(Self {
+            client_id: StrBytes::from_string(client_id.to_owned()),
+            ..raw
         })
     }
 
@@ -64,7 +76,7 @@ impl Raw {
     /// Sends a request and returns its correlation id, without waiting.
     pub async fn send_request<R: Request>(&mut self, version: i16, request: &R) -> io::Result<i32> {
         self.correlation_id += 1;
-        let body = encode_request(version, self.correlation_id, request)?;
+        let body = encode_request_of(&self.client_id, version, self.correlation_id, request)?;
         self.send_frame(&body).await?;
         Ok(self.correlation_id)
     }
@@ -238,12 +250,22 @@ pub fn encode_request<R: Request>(
     correlation_id: i32,
     request: &R,
 ) -> io::Result<Bytes> {
+    let client_id = StrBytes::from_static_str(CLIENT_ID);
+    encode_request_of(&client_id, version, correlation_id, request)
+}
+
+fn encode_request_of<R: Request>(
+    client_id: &StrBytes,
+    version: i16,
+    correlation_id: i32,
+    request: &R,
+) -> io::Result<Bytes> {
     let mut body = BytesMut::new();
     RequestHeader::default()
         .with_request_api_key(R::KEY)
         .with_request_api_version(version)
         .with_correlation_id(correlation_id)
-        .with_client_id(Some(StrBytes::from_static_str("raw")))
+        .with_client_id(Some(client_id.clone()))
         .encode(&mut body, R::header_version(version))
         .map_err(invalid)?;
     request.encode(&mut body, version).map_err(invalid)?;

@@ -46,7 +46,8 @@ async fn every_version_names_topics_its_way() {
         } else {
             request.topics[0].topic = TopicName::default();
         }
-        let response = handle_fetch(&agent.fetcher, Client::default(), version, request).await;
+        let response =
+            handle_fetch(&agent.fetcher, Client::default(), version, request, None).await;
         assert_eq!(
             (response.error_code, response.topics.len()),
             (0, 1),
@@ -75,7 +76,7 @@ async fn every_version_names_topics_its_way() {
 async fn readers_of_committed_records_get_a_list_of_aborted_transactions() {
     let (agent, topic) = written().await;
     let request = request(topic, 1).with_isolation_level(READ_COMMITTED);
-    let response = handle_fetch(&agent.fetcher, Client::default(), 13, request).await;
+    let response = handle_fetch(&agent.fetcher, Client::default(), 13, request, None).await;
     assert_eq!(
         response.topics[0].partitions[0].aborted_transactions,
         Some(vec![])
@@ -88,7 +89,8 @@ async fn unknown_topics_have_the_error_of_the_way_they_are_named() {
     for (version, code) in [(12, 3), (13, 100)] {
         let mut request = request(TopicId::default(), 1);
         request.topics[0].topic = name("u");
-        let response = handle_fetch(&agent.fetcher, Client::default(), version, request).await;
+        let response =
+            handle_fetch(&agent.fetcher, Client::default(), version, request, None).await;
         let partition = &response.topics[0].partitions[0];
         assert_eq!(partition.error_code, code);
         assert_eq!(
@@ -101,7 +103,14 @@ async fn unknown_topics_have_the_error_of_the_way_they_are_named() {
 #[tokio::test(start_paused = true)]
 async fn a_session_forgets_what_it_is_told_to() {
     let (agent, topic) = written().await;
-    let first = handle_fetch(&agent.fetcher, Client::default(), 18, request(topic, 2)).await;
+    let first = handle_fetch(
+        &agent.fetcher,
+        Client::default(),
+        18,
+        request(topic, 2),
+        None,
+    )
+    .await;
     let forgotten = ForgottenTopic::default()
         .with_topic_id(topic.0)
         .with_partitions(vec![0]);
@@ -110,14 +119,14 @@ async fn a_session_forgets_what_it_is_told_to() {
         .with_session_id(first.session_id)
         .with_session_epoch(1)
         .with_forgotten_topics_data(vec![forgotten]);
-    let response = handle_fetch(&agent.fetcher, Client::default(), 18, next.clone()).await;
+    let response = handle_fetch(&agent.fetcher, Client::default(), 18, next.clone(), None).await;
     let numbers: Vec<_> = response.topics[0]
         .partitions
         .iter()
         .map(|p| p.partition)
         .collect();
     assert_eq!(numbers, [1]);
-    let again = handle_fetch(&agent.fetcher, Client::default(), 18, next).await;
+    let again = handle_fetch(&agent.fetcher, Client::default(), 18, next, None).await;
     assert_eq!(
         (again.error_code, again.session_id, again.topics.len()),
         (71, 0, 0)
@@ -126,7 +135,7 @@ async fn a_session_forgets_what_it_is_told_to() {
         .with_session_id(first.session_id)
         .with_session_epoch(2);
     assert_eq!(
-        handle_fetch(&agent.fetcher, Client::default(), 12, older)
+        handle_fetch(&agent.fetcher, Client::default(), 12, older, None)
             .await
             .error_code,
         106

@@ -15,6 +15,7 @@ fn parts(partitions: &[PartitionFetch], wait_ms: u64, bytes_min: u64) -> FetchPa
     };
     FetchParts {
         client: Client::default(),
+        nearer: None,
         session,
         wait_max: Duration::from_millis(wait_ms),
         bytes_min,
