@@ -41,6 +41,14 @@ lint:
 deny:
     cargo deny check licenses bans sources
 
+# dashboard, alerts, compose file and chart against the code
+docker-check:
+    docker/check.py
+
+# lint, render and validate the Helm chart (builds helm and kubeconform once)
+helm-check:
+    scripts/helm-check
+
 # known vulnerabilities of dependencies (downloads their database)
 advisories:
     cargo deny check advisories
