@@ -18,7 +18,8 @@ const SLICE: usize = 1_000;
 /// Most partitions that one job merges runs of.
 const PARTITIONS_MAX: usize = 4_096;
 
-/// Calls `look` with the state and each partition, a bounded number of them at a time, until it breaks.
+/// Calls `look` with the state and each partition whose records are kept, also those of deleted topics that may be
+/// undeleted; a bounded number of them at a time, until it breaks.
 pub fn each_partition<B>(
     session: &Session,
     mut look: impl FnMut(&State, TopicPartition) -> ControlFlow<B>,
@@ -26,7 +27,7 @@ pub fn each_partition<B>(
     let mut from = Some(TopicPartition::default());
     while let Some(start) = from.take() {
         let broken = session.replica().read(|state| {
-            for (n, (of, _)) in state.partitions_from(start).enumerate() {
+            for (n, (of, _)) in state.stored_partitions_from(start).enumerate() {
                 if n == SLICE {
                     from = Some(of);
                     break;
@@ -62,7 +63,8 @@ pub async fn layout(tools: &Tools, at_once: bool) -> Result<Option<Rewritten>, R
     run(tools, claim, || {
         let mut stretches: Vec<Stretch> = Vec::new();
         each_partition::<()>(&tools.session, |state, of| {
-            let partition = state.partition(of);
+            // What is left of a deleted topic in an object would keep all of it.
+            let partition = state.stored_partition(of);
             stretches.extend(
                 partition
                     .into_iter()

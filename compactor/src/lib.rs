@@ -6,6 +6,7 @@
 //! | [`jobs::merge`] | short runs of a partition become longer ones |
 //! | [`cleaning`] | records that newer ones of the same key supersede go, where `cleanup.policy` says compact |
 //! | [`retention`] | log start offsets move over what is too old or too much |
+//! | [`purge`] | deleted topics go for good, when the time within which they can be undeleted is over |
 //! | [`garbage`] | objects that nothing names are deleted, after a grace period |
 //! | [`scrub`] | every stored byte is read and verified |
 //!
@@ -19,6 +20,7 @@ pub mod layout;
 pub mod metric_definitions;
 mod pace;
 pub mod policy;
+pub mod purge;
 pub mod retention;
 pub mod rewrite;
 pub mod scrub;
@@ -173,6 +175,8 @@ impl Work {
                 done.map(|_| ()).map_err(|e| text(&e))
             }
             Duty::Collect => {
+                let wall_ms = self.parts.clock.wall_ms();
+                purge::pass(session, wall_ms).await.map_err(|e| text(&e))?;
                 let done = collect_garbage(&self.config, &self.parts).await;
                 done.map(|_| ()).map_err(|e| text(&e))
             }
@@ -204,6 +208,8 @@ async fn rewrite_something(
 pub struct Drained {
     /// Partitions that retention shortened.
     pub retained: usize,
+    /// Deleted topics that are gone for good.
+    pub purged: usize,
     /// What was rewritten.
     pub rewritten: Rewritten,
     /// Objects deleted.
@@ -223,6 +229,8 @@ pub async fn drain(config: &Config, parts: &Parts) -> Result<Drained, String> {
     let wall_ms = parts.clock.wall_ms();
     let retained = retention::pass(&parts.session, &config.defaults, wall_ms).await;
     drained.retained = retained.map_err(|e| text(&e))?;
+    let purged = purge::pass(&parts.session, wall_ms).await;
+    drained.purged = purged.map_err(|e| text(&e))?;
     loop {
         let done = rewrite_something(&tools, &parts.cleaning(config), true).await;
         let Some(done) = done.map_err(|e| text(&e))? else {

@@ -134,6 +134,22 @@ pub const RETENTION_PARTITIONS: Metric = Metric::counter(
     &[],
 );
 
+/// Deleted topics that are kept.
+pub const DELETED_TOPICS: Metric = Metric::gauge(
+    "millrace_deleted_topics",
+    Unit::Count,
+    "Deleted topics whose records are kept, because they can be undeleted or are not gone yet.",
+    &[],
+);
+
+/// Deleted topics that are gone.
+pub const PURGED_TOPICS: Metric = Metric::counter(
+    "millrace_purged_topics_total",
+    Unit::Count,
+    "Deleted topics that this process has made go for good, their time being over.",
+    &[],
+);
+
 /// Damaged objects found.
 pub const DAMAGED: Metric = Metric::counter(
     "millrace_damaged_objects_found_total",
@@ -248,6 +264,8 @@ pub const ALL: &[Metric] = &[
     BYTES_WRITTEN,
     OUTDATED,
     RETENTION_PARTITIONS,
+    DELETED_TOPICS,
+    PURGED_TOPICS,
     DAMAGED,
     DAMAGED_KNOWN,
     SCRUBBED_BYTES,

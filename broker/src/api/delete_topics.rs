@@ -1,4 +1,7 @@
 //! DeleteTopics (API key 20), versions 1 to 6: KIP-4, KIP-516 (by id from version 6), KIP-599.
+//!
+//! To clients a deleted topic is gone at once, and its name is free. What there was of it is kept for
+//! `topic.undelete.window.ms`, under its id.
 
 use std::collections::HashMap;
 
@@ -47,7 +50,9 @@ async fn delete(
     for found in found {
         begun.push(match found {
             Ok((id, name)) => {
-                let outcome = broker.session().enqueue(DeleteTopic { id }).await;
+                let window_ms = broker.config().undelete_window_ms;
+                let delete = DeleteTopic { id, window_ms };
+                let outcome = broker.session().enqueue(delete).await;
                 outcome
                     .map(|outcome| (id, name, outcome))
                     .map_err(Rejection::from)

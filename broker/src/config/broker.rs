@@ -249,6 +249,13 @@ const OWN_SETTINGS: &[Setting] = &[
         "Create topics that clients ask for and that do not exist.",
     ),
     Setting::new(
+        "topic.undelete.window.ms",
+        time(0),
+        "1d",
+        "For so long after DeleteTopics `millrace topic undelete` brings a topic back; its objects are kept until then. \
+         0: objects of deleted topics are garbage at once, as in Kafka.",
+    ),
+    Setting::new(
         "message.max.bytes",
         Kind::Bytes { min: 0, max: INT },
         "1048588",
@@ -533,6 +540,8 @@ pub struct BrokerConfig {
     pub partitions_default: u32,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// `topic.undelete.window.ms`.
+    pub undelete_window_ms: i64,
     /// Bounds of the network side.
     pub net: NetConfig,
     /// The produce path.
@@ -683,6 +692,7 @@ impl BrokerConfig {
             topic_defaults,
             partitions_default: u32::try_from(int("num.partitions")).unwrap_or(1),
             auto_create_topics: resolved.bool("auto.create.topics.enable"),
+            undelete_window_ms: resolved.duration_ms("topic.undelete.window.ms"),
             net: NetConfig::from_settings(&resolved),
             pipeline,
             fetch,

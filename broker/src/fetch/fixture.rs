@@ -255,7 +255,7 @@ impl World {
     }
 
     pub fn delete_topic(&mut self, id: TopicId) {
-        self.submit(DeleteTopic { id });
+        self.submit(DeleteTopic { id, window_ms: 0 });
     }
 
     /// Writes an object with these batches, each partition's in order, and commits it.

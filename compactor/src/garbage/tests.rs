@@ -137,7 +137,10 @@ async fn after_the_grace_only_what_something_names_is_left() {
     let garbage = site.upload(&agent, 1).await;
     commit(&agent, garbage, deleted).await;
     agent
-        .submit(DeleteTopic { id: deleted })
+        .submit(DeleteTopic {
+            id: deleted,
+            window_ms: 0,
+        })
         .await
         .unwrap()
         .unwrap();

@@ -4,5 +4,6 @@
 
 mod compacted;
 mod damage;
+mod deleted;
 mod seeded;
 mod world;

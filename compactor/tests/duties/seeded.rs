@@ -1,4 +1,4 @@
-//! Producing, transactions, rewriting, deletion and garbage collection in random order, with a store and a log that fail
+//! Producing, transactions, rewriting, deletion and its undoing, and garbage collection in random order, with a store and a log that fail
 //! and compactors that are stopped anywhere: what was acknowledged and is retained is there, unchanged, at its offset,
 //! and in the end the bucket holds just what the metadata names.
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use compactor::Parts;
 use object_format::object::verify_object;
-use object_format::{ObjectId, path};
+use object_format::{ObjectId, TopicId, path};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
@@ -22,7 +22,10 @@ pub async fn work(parts: &Parts, duty: u64, steps: Option<u64>) -> bool {
             0 | 1 => drop(compactor::jobs::layout(&tools, duty == 1).await),
             2 => drop(compactor::jobs::merge(&tools).await),
             3 => drop(compactor::cleaning::clean(&tools, &parts.cleaning(&config)).await),
-            4 => drop(compactor::collect_garbage(&config, parts).await),
+            4 => {
+                drop(compactor::purge::pass(&parts.session, parts.clock.wall_ms()).await);
+                drop(compactor::collect_garbage(&config, parts).await);
+            }
             _ => {
                 let scrubbing = parts.scrubbing(&config);
                 drop(compactor::scrub::pass(&scrubbing, config.scrub_period).await);
@@ -52,10 +55,11 @@ pub fn some_steps(world: &World) -> Option<u64> {
 /// What goes on meanwhile.
 async fn change(world: &mut World) {
     for _ in 0..world.rng.below(6) {
-        match world.rng.below(12) {
+        match world.rng.below(13) {
             0..8 => world.produce().await,
             8..10 => world.end_transaction().await,
             10 => world.delete_something().await,
+            11 => world.undelete_something().await,
             _ => {
                 let time = world.rng.below(2 * GRACE.as_millis() as u64);
                 world.pass(Duration::from_millis(time)).await;
@@ -91,6 +95,13 @@ async fn run(seed: u64) {
     }
     world.agent.replica().barrier().await.unwrap();
     world.check().await;
+    let deleted: Vec<TopicId> = world.deleted.keys().copied().collect();
+    for (n, id) in deleted.into_iter().enumerate() {
+        if n % 2 == 0 {
+            world.undelete(id).await;
+        }
+    }
+    world.check().await;
     settle(&world).await;
 }
 
@@ -101,8 +112,9 @@ async fn settle(world: &World) {
         fenced.session.leave().await.unwrap();
     }
     let last = world.compactor(2, false).await;
+    // Longer than any deleted topic is kept, and its objects then.
     for _ in 0..2 {
-        world.pass(2 * GRACE).await;
+        world.pass(5 * GRACE).await;
         last.session.replica().barrier().await.unwrap();
         let drained = compactor::drain(&config(), &last).await.unwrap();
         assert_eq!(drained.scrubbed.damaged, 0);
@@ -114,6 +126,7 @@ async fn settle(world: &World) {
         replica.read(|s| s.garbage().count() + s.departed().count()),
         0
     );
+    assert_eq!(replica.read(|s| s.deleted_topics().count()), 0);
     let named: Vec<ObjectId> = replica.read(|s| s.objects().map(|(id, _)| id).collect());
     let expected = named.iter().copied().collect();
     assert_eq!(

@@ -13,7 +13,7 @@ use control_plane::replica::{Replica, ReplicaParts, Session};
 use control_plane::state::{
     AddToTransaction, BatchMeta, BatchOutcome, BatchProducer, CommitObject, CommitRun, CreateTopic,
     DeleteRecords, DeleteTopic, EndTransaction, EndedBy, Extent, Heartbeat, InitTransactionalId,
-    Producer, RegisterAgent, TransactionEnd, WriteKind,
+    Producer, PurgeTopic, RegisterAgent, TransactionEnd, UndeleteTopic, WriteKind,
 };
 use futures::TryStreamExt;
 use object_format::batch::{self, BatchBuilder, BatchHeader, control_batch};
@@ -71,6 +71,8 @@ pub struct World {
     pub rng: Rng,
     pub agent: Session,
     pub topics: BTreeMap<TopicId, [Expected; PARTITIONS as usize]>,
+    /// Deleted topics that may be undeleted, and until when.
+    pub deleted: BTreeMap<TopicId, ([Expected; PARTITIONS as usize], i64)>,
     topics_made: u128,
     producers: BTreeMap<String, Producer>,
     sequences: BTreeMap<(i64, TopicPartition), i32>,
@@ -90,6 +92,7 @@ impl World {
             rng,
             agent,
             topics: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             topics_made: 0,
             producers: BTreeMap::new(),
             sequences: BTreeMap::new(),
@@ -119,9 +122,9 @@ impl World {
 
     /// One topic with these configs, and no other.
     pub async fn only_topic(&mut self, configs: &[(&str, &str)]) {
-        for id in std::mem::take(&mut self.topics).into_keys() {
-            let deleted = self.agent.submit(DeleteTopic { id }).await.unwrap();
-            deleted.unwrap();
+        let topics: Vec<TopicId> = self.topics.keys().copied().collect();
+        for id in topics {
+            self.delete_topic(id, 0).await;
         }
         self.create_topic(configs).await;
     }
@@ -173,7 +176,9 @@ impl World {
 
     /// What a partition is to hold.
     pub fn expected(&mut self, of: TopicPartition) -> &mut Expected {
-        &mut self.topics.get_mut(&of.topic).unwrap()[of.partition as usize]
+        let deleted = self.deleted.get_mut(&of.topic).map(|(topic, _)| topic);
+        let topic = self.topics.get_mut(&of.topic).or(deleted).unwrap();
+        &mut topic[of.partition as usize]
     }
 
     /// An object with batches of some partitions, some of them in a transaction.
@@ -329,9 +334,12 @@ impl World {
     }
 
     fn ends(&self) -> Vec<(TopicPartition, i64)> {
-        let known = |of: &TopicPartition| self.topics.contains_key(&of.topic);
+        let known = |of: &TopicPartition| {
+            self.topics.contains_key(&of.topic) || self.deleted.contains_key(&of.topic)
+        };
         self.agent.replica().read(|state| {
-            let all = state.partitions().filter(|(of, _)| known(of));
+            let all = state.stored_partitions_from(TopicPartition::default());
+            let all = all.filter(|(of, _)| known(of));
             all.map(|(of, partition)| (of, partition.high_watermark))
                 .collect()
         })
@@ -339,15 +347,13 @@ impl World {
 
     /// Deletes a topic, or records.
     pub async fn delete_something(&mut self) {
-        if self.rng.chance(0.2) {
+        if self.rng.chance(0.3) {
             let id = self.some_partition().topic;
-            self.agent
-                .submit(DeleteTopic { id })
-                .await
-                .unwrap()
-                .unwrap();
-            self.topics.remove(&id);
-            self.sequences.retain(|(_, of), _| of.topic != id);
+            let window_ms = match self.rng.chance(0.7) {
+                true => self.rng.below(4 * GRACE.as_millis() as u64) as i64,
+                false => 0,
+            };
+            self.delete_topic(id, window_ms).await;
             self.create_topic(&[]).await;
             return;
         }
@@ -359,6 +365,43 @@ impl World {
             before_offset,
         };
         self.agent.submit(delete).await.unwrap().unwrap();
+    }
+
+    /// Deletes a topic.
+    pub async fn delete_topic(&mut self, id: TopicId, window_ms: i64) {
+        let until_ms = self.clock.wall_ms() + window_ms;
+        let deleted = self.agent.submit(DeleteTopic { id, window_ms }).await;
+        deleted.unwrap().unwrap();
+        let expected = self.topics.remove(&id).unwrap();
+        if window_ms > 0 {
+            self.deleted.insert(id, (expected, until_ms));
+        }
+    }
+
+    /// Brings back a deleted topic, or makes it go at once.
+    pub async fn undelete_something(&mut self) {
+        let Some(&id) = self.deleted.keys().next() else {
+            return;
+        };
+        if self.rng.chance(0.2) {
+            let at_once = true;
+            let purged = self.agent.submit(PurgeTopic { id, at_once }).await.unwrap();
+            let (_, until_ms) = self.deleted.remove(&id).unwrap();
+            assert!(purged == Ok(true) || self.clock.wall_ms() >= until_ms);
+            return;
+        }
+        self.undelete(id).await;
+    }
+
+    /// Brings back a deleted topic, unless it is too late.
+    pub async fn undelete(&mut self, id: TopicId) {
+        let name = Some(format!("again-{}", self.rng.u64()));
+        let undeleted = self.agent.submit(UndeleteTopic { id, name }).await.unwrap();
+        let (expected, until_ms) = self.deleted.remove(&id).unwrap();
+        match undeleted {
+            Ok(_) => drop(self.topics.insert(id, expected)),
+            Err(refused) => assert!(self.clock.wall_ms() >= until_ms, "{refused} too early"),
+        }
     }
 
     /// A process that does the background duties; one of the same number that was there is fenced.
@@ -404,9 +447,15 @@ impl World {
         self.agent.submit(heartbeat).await.unwrap();
     }
 
-    /// Every retained record is there, unchanged, at its offset.
+    /// Every retained record is there, unchanged, at its offset; also those of topics that may be undeleted.
     pub async fn check(&self) {
-        for (topic, partitions) in &self.topics {
+        let now_ms = self.clock.wall_ms();
+        let deleted = self
+            .deleted
+            .iter()
+            .filter(|(_, (_, until_ms))| *until_ms > now_ms);
+        let deleted = deleted.map(|(topic, (partitions, _))| (topic, partitions));
+        for (topic, partitions) in self.topics.iter().chain(deleted) {
             for (n, expected) in partitions.iter().enumerate() {
                 let of = TopicPartition {
                     topic: *topic,
@@ -418,7 +467,10 @@ impl World {
     }
 
     async fn check_partition(&self, of: TopicPartition, expected: &Expected) {
-        let partition = self.agent.replica().read(|s| s.partition(of).cloned());
+        let partition = self
+            .agent
+            .replica()
+            .read(|s| s.stored_partition(of).cloned());
         let partition = partition.unwrap();
         assert_eq!(partition.high_watermark, expected.end, "{of:?}");
         let mut found: BTreeMap<i64, Bytes> = BTreeMap::new();

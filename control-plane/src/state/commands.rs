@@ -10,10 +10,11 @@ use super::{
     DeleteOffsets, DeleteRecords, DeleteRecordsRejection, DeleteTopic, DeregisterAgent,
     EndTransaction, ExpireAgent, ExpireOffsets, FinishJob, ForgetObjects, ForgetTransactionalIds,
     GroupRejection, Heartbeat, InitTransactionalId, JobRejection, Lease, LeaseRejection,
-    MarkerRejection, Producer, RaiseMetadataVersion, RegisterAgent, Registered, ReleaseLease,
-    ReleaseShare, RenewJob, ReplaceExtents, ReplaceRejection, ReportCheckpoint, ReportScrub,
-    ResetShare, RunOutcome, SaveGroup, SaveShare, ShareLease, ShareRejection, State,
-    TopicRejection, TransactionRejection, VersionRejection, WriteMarkers,
+    MarkerRejection, Producer, PurgeRejection, PurgeTopic, RaiseMetadataVersion, RegisterAgent,
+    Registered, ReleaseLease, ReleaseShare, RenewJob, ReplaceExtents, ReplaceRejection,
+    ReportCheckpoint, ReportScrub, ResetShare, RunOutcome, SaveGroup, SaveShare, ShareLease,
+    ShareRejection, State, TopicRejection, TransactionRejection, UndeleteRejection, UndeleteTopic,
+    VersionRejection, WriteMarkers,
 };
 
 /// A command whose outcome has a type of its own.
@@ -101,4 +102,6 @@ commands! {
     ReplaceExtents => Result<Vec<bool>, ReplaceRejection>,
     AbandonObjects => u64,
     ReportScrub => u64,
+    UndeleteTopic => Result<String, UndeleteRejection>,
+    PurgeTopic => Result<bool, PurgeRejection>,
 }

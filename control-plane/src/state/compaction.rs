@@ -222,7 +222,7 @@ impl ReplaceExtents {
         let mut refused = BTreeSet::new();
         let mut applied = Vec::with_capacity(self.runs.len());
         for run in &self.runs {
-            let partition = state.partitions.get_mut(&run.partition);
+            let partition = state.stored_partition_mut(run.partition);
             let sound =
                 own.is_ok() && self.bytes <= OBJECT_BYTES_MAX && !refused.contains(&run.partition);
             let swapped = match partition.filter(|_| sound) {

@@ -8,6 +8,7 @@
 //! | `agents` | agent epoch | who, where, last entry | RegisterAgent, Heartbeat, ExpireAgent, any entry |
 //! | `departed` | agent epoch | objects it may have left behind | ExpireAgent, DeregisterAgent |
 //! | `topics`, `topic_names` | topic id, name | partitions, configs | CreateTopic, DeleteTopic, ... |
+//! | `deleted` | topic id | what there was of a topic that may be undeleted | DeleteTopic, UndeleteTopic, PurgeTopic |
 //! | `partitions` | topic, partition | ends, extents, producers, markers | CommitObject, EndTransaction, DeleteRecords |
 //! | `objects` | object id | size, extents that name it | CommitObject, ReplaceExtents, DeleteTopic, DeleteRecords |
 //! | `damaged` | object id | what is wrong with it | ReportScrub |
@@ -22,6 +23,7 @@
 mod agents;
 mod commands;
 mod compaction;
+mod deleted;
 mod entry;
 mod groups;
 mod leases;
@@ -48,6 +50,10 @@ pub use commands::{Command, Outcome, Submit};
 pub use compaction::{
     AbandonObjects, ClaimJob, FinishJob, JOB_CLAIMS_MAX, JOB_TIMEOUT_MS, Job, JobKind,
     JobRejection, RenewJob, ReplaceExtents, ReplaceRejection, Replacement, digest_of,
+};
+pub use deleted::{
+    DELETED_PARTITIONS_MAX, DELETED_TOPICS_MAX, DeletedTopic, PURGE_MAX, PurgeRejection,
+    PurgeTopic, UndeleteRejection, UndeleteTopic,
 };
 pub use entry::{Entry, EntryError};
 pub use groups::{
@@ -80,6 +86,7 @@ pub use upkeep::{RaiseMetadataVersion, ReportCheckpoint, VersionRejection};
 
 use crate::log::Position;
 use compaction::Jobs;
+use deleted::Deleted;
 use transactions::Transactions;
 
 /// The newest metadata version this build understands.
@@ -103,6 +110,7 @@ pub struct State {
     pub(crate) topics: BTreeMap<TopicId, Topic>,
     pub(crate) topic_names: BTreeMap<String, TopicId>,
     pub(crate) topics_epoch: u64,
+    pub(crate) deleted: Deleted,
     pub(crate) broker_configs: Configs,
     pub(crate) agent_configs: BTreeMap<String, Configs>,
     pub(crate) group_configs: BTreeMap<String, Configs>,

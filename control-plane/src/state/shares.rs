@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use object_format::{AgentEpoch, TopicPartition};
+use object_format::{AgentEpoch, TopicId, TopicPartition};
 use serde::{Deserialize, Serialize};
 
+use super::deleted::take_topic;
 use super::{Context, State};
 
 /// Most runs that are kept of one share-partition. Its leader keeps within Kafka's largest
@@ -238,6 +239,14 @@ impl ResetShare {
 }
 
 impl Share {
+    /// The same, led by nobody.
+    pub(super) fn without_leader(self) -> Self {
+        Self {
+            leader: AgentEpoch::default(),
+            ..self
+        }
+    }
+
     fn put(&mut self, run: ShareRun) {
         self.split_at(run.first);
         self.split_at(run.last + 1);
@@ -331,12 +340,20 @@ impl State {
             .ok_or(ShareRejection::NotLeader)
     }
 
-    /// A topic is gone.
-    pub(super) fn forget_shares_of_topic(&mut self, topic: object_format::TopicId) {
-        self.shares.retain(|_, of_group| {
-            of_group.retain(|partition, _| partition.topic != topic);
+    /// Takes out the share-partitions of a topic, by groups.
+    pub(super) fn take_shares_of_topic(
+        &mut self,
+        topic: TopicId,
+    ) -> BTreeMap<String, BTreeMap<TopicPartition, Share>> {
+        let mut taken = BTreeMap::new();
+        self.shares.retain(|group, of_group| {
+            let gone = take_topic(of_group, topic);
+            if !gone.is_empty() {
+                taken.insert(group.clone(), gone);
+            }
             !of_group.is_empty()
         });
+        taken
     }
 }
 

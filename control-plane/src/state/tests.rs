@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::*;
 
 mod compaction;
+mod deleted;
 mod transactions;
 
 /// A state driven through entries as a process would drive it.
@@ -417,7 +418,15 @@ fn deleted_data_becomes_garbage_once_nothing_names_it() {
     assert_eq!(driver.state.garbage().count(), 1);
     let beyond = driver.submit(agent, delete(21));
     assert_eq!(beyond, Err(DeleteRecordsRejection::OffsetOutOfRange));
-    driver.submit(agent, DeleteTopic { id: TOPIC }).unwrap();
+    driver
+        .submit(
+            agent,
+            DeleteTopic {
+                id: TOPIC,
+                window_ms: 0,
+            },
+        )
+        .unwrap();
     assert_eq!(
         (
             driver.state.garbage().count(),
@@ -589,6 +598,9 @@ fn history() -> impl Strategy<Value = Vec<Bytes>> {
             Entry { writer: AgentEpoch(writer), sequence, time_ms: 7, commands }.encode(1)
         }),
         2 => (1u64..4, 0u64..12, compaction::commands()).prop_map(|(writer, sequence, commands)| {
+            Entry { writer: AgentEpoch(writer), sequence, time_ms: 7, commands }.encode(1)
+        }),
+        1 => (1u64..4, 0u64..12, deleted::commands()).prop_map(|(writer, sequence, commands)| {
             Entry { writer: AgentEpoch(writer), sequence, time_ms: 7, commands }.encode(1)
         }),
         1 => prop::collection::vec(any::<u8>(), 0..40).prop_map(|mut bytes| {

@@ -82,7 +82,7 @@ impl CreateTopic {
         if state.topic_names.contains_key(&self.name) {
             return Err(TopicRejection::NameTaken);
         }
-        if state.topics.contains_key(&self.id) {
+        if state.topics.contains_key(&self.id) || state.deleted.contains(self.id) {
             return Err(TopicRejection::IdTaken);
         }
         if self.partitions == 0 || self.partitions > PARTITIONS_MAX {
@@ -110,11 +110,14 @@ impl CreateTopic {
     }
 }
 
-/// Deletes a topic, its partitions and what groups committed for them; its objects become garbage.
+/// Deletes a topic, its partitions and what groups committed for them. Its objects become garbage when the time within
+/// which it can be undeleted is over (see [`super::UndeleteTopic`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeleteTopic {
     /// Which one.
     pub id: TopicId,
+    /// How long it can be undeleted, in milliseconds of the log's time; 0 for not at all.
+    pub window_ms: i64,
 }
 
 impl DeleteTopic {
@@ -130,21 +133,14 @@ impl DeleteTopic {
             .ok_or(TopicRejection::Unknown)?;
         state.topics_epoch += 1;
         state.topic_names.remove(&topic.name);
-        for partition in 0..topic.partitions {
-            let key = TopicPartition {
-                topic: self.id,
-                partition,
-            };
-            if let Some(gone) = state.partitions.remove(&key) {
-                state.release_extents(gone.extents.into_values(), by.now_ms);
-            }
-            // Whoever waits for more of it should look again.
-            grown.push(key);
-        }
-        for group in state.groups.values_mut() {
-            group.offsets.retain(|key, _| key.topic != self.id);
-        }
-        state.forget_shares_of_topic(self.id);
+        // Whoever waits for more of it should look again.
+        let of = |partition| TopicPartition {
+            topic: self.id,
+            partition,
+        };
+        grown.extend((0..topic.partitions).map(of));
+        let purge_ms = by.now_ms.saturating_add(self.window_ms);
+        state.set_aside(self.id, topic, purge_ms, by.now_ms);
         Ok(())
     }
 }
@@ -269,7 +265,7 @@ impl State {
             .filter_map(|&id| Some((id, self.topics.get(&id)?)))
     }
 
-    /// Raised whenever a topic is created, deleted or grown.
+    /// Raised whenever a topic is created, deleted, undeleted or grown.
     pub fn topics_epoch(&self) -> u64 {
         self.topics_epoch
     }

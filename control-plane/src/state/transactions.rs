@@ -494,7 +494,7 @@ impl State {
         (marked, after)
     }
 
-    /// Ends a transaction in all that it has touched and that still exists.
+    /// Ends a transaction in all that it has touched and that still exists, or may do so again.
     fn settle(
         &mut self,
         ongoing: Ongoing,
@@ -505,7 +505,7 @@ impl State {
     ) {
         let marker = Marker::new(producer, end, by.now_ms);
         for of in ongoing.partitions {
-            if let Some(partition) = self.partitions.get_mut(&of) {
+            if let Some(partition) = self.stored_partition_mut(of) {
                 partition.end_transaction(marker);
                 grown.push(of);
             }
@@ -515,10 +515,15 @@ impl State {
                 continue;
             };
             let pending = group.pending.remove(&producer.id).unwrap_or_default();
-            if end == TransactionEnd::Commit {
-                let exists = |of: &TopicPartition| self.partitions.contains_key(of);
-                let kept = pending.into_iter().filter(|(of, _)| exists(of));
-                group.offsets.extend(kept);
+            if end == TransactionEnd::Abort {
+                continue;
+            }
+            let exists = |of: &TopicPartition| self.partitions.contains_key(of);
+            let (kept, deleted): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                pending.into_iter().partition(|(of, _)| exists(of));
+            group.offsets.extend(kept);
+            for (of, offset) in deleted {
+                self.set_offset_aside(&id, of, offset);
             }
         }
     }

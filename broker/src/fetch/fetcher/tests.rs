@@ -162,7 +162,10 @@ async fn deleting_a_topic_ends_the_wait_for_it() {
     parked(&agent, 1).await;
     agent
         .session
-        .submit(DeleteTopic { id: topic })
+        .submit(DeleteTopic {
+            id: topic,
+            window_ms: 0,
+        })
         .await
         .unwrap()
         .unwrap();

@@ -242,7 +242,10 @@ fn share_partitions_go_with_their_group_and_their_topic() {
     coordinate(&mut state);
     acquire(&mut state, a).unwrap();
     assert_eq!(state.shares_of("g").count(), 1);
-    let delete = DeleteTopic { id: TOPIC };
+    let delete = DeleteTopic {
+        id: TOPIC,
+        window_ms: 0,
+    };
     delete.apply(&mut state, context(a), &mut vec![]).unwrap();
     assert!(state.shares.is_empty());
 }

@@ -278,7 +278,13 @@ fn what_was_deleted_meanwhile_stays_deleted() {
     assert_eq!(site.bases(), [2, 5]);
     let rest = site.replacement(2, 9);
     site.driver
-        .submit(agent, DeleteTopic { id: TOPIC })
+        .submit(
+            agent,
+            DeleteTopic {
+                id: TOPIC,
+                window_ms: 0,
+            },
+        )
         .unwrap();
     assert_eq!(site.replace(agent, job, vec![rest]), Ok(vec![false]));
 }

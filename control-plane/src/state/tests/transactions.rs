@@ -486,9 +486,45 @@ fn a_transaction_outlives_the_topics_it_touched() {
     let known = bank.driver.state.transactional_id("a").unwrap();
     let touched = &known.ongoing.as_ref().unwrap().partitions;
     assert_eq!(touched.iter().collect::<Vec<_>>(), [&tp(0)]);
-    bank.submit(DeleteTopic { id: TOPIC }).unwrap();
+    bank.submit(DeleteTopic {
+        id: TOPIC,
+        window_ms: 0,
+    })
+    .unwrap();
     assert_eq!(bank.end("a", a, COMMIT, EndedBy::Producer), Ok(a));
     assert_eq!(bank.committed(), None);
+}
+
+/// A transaction that wrote to a topic which is deleted then ends there as well: what it wrote is decided when the topic
+/// is there again, and so are the offsets it committed.
+#[test]
+fn a_transaction_ends_in_a_deleted_topic_that_comes_back() {
+    for (end, committed) in [(COMMIT, Some(1)), (ABORT, None)] {
+        let mut bank = Bank::new();
+        let (a, b) = (bank.init("a"), bank.init("b"));
+        bank.join(a, 0, 0);
+        bank.join(b, 0, 0);
+        bank.commit_offset("a", a, 1, true).unwrap();
+        let (id, window_ms) = (TOPIC, 1_000_000);
+        bank.submit(DeleteTopic { id, window_ms }).unwrap();
+        let refused = bank.write(a, 0, WriteKind::JoinsTransaction, 1);
+        let unknown = BatchOutcome::Rejected(BatchRejection::UnknownPartition);
+        assert_eq!(refused, unknown);
+        bank.end("a", a, end, EndedBy::Producer).unwrap();
+        assert_eq!(bank.committed(), None, "not while it is deleted");
+        bank.submit(UndeleteTopic { id, name: None }).unwrap();
+        assert_eq!(bank.committed(), committed);
+        assert_eq!(bank.stable(0), 1, "the other transaction is under way");
+        let aborted = match end {
+            COMMIT => vec![],
+            ABORT => vec![(a.id, 0)],
+        };
+        assert_eq!(bank.aborted(0, 0, 9), aborted);
+        // The other goes on where it was.
+        bank.join(b, 0, 1);
+        bank.end("b", b, COMMIT, EndedBy::Producer).unwrap();
+        assert_eq!((bank.stable(0), bank.partition(0).high_watermark), (5, 5));
+    }
 }
 
 #[test]
