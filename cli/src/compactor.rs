@@ -136,6 +136,7 @@ async fn once(args: settings_args::Args) -> Result<(), Failure> {
     left?;
     let rewritten = drained.rewritten;
     sayln!("{} partitions shortened by retention", drained.retained);
+    sayln!("{} deleted topics gone for good", drained.purged);
     sayln!(
         "{} runs rewritten into {} objects: {} bytes read, {} written",
         rewritten.replaced,
@@ -263,6 +264,10 @@ fn show_status(state: &State, config: &::compactor::Config) {
         "cold reads:     {:.0} GETs for a GiB, {:.2} bytes read for one delivered",
         totals.cold_requests_per_gib(),
         totals.cold_amplification()
+    );
+    sayln!(
+        "deleted topics: {} kept: see `millrace topic list --deleted`",
+        state.deleted_topics().count()
     );
     let garbage = state.garbage().map(|(_, garbage)| garbage.since_ms).min();
     let waiting = garbage.map_or("none".to_owned(), age);

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use bytes::Bytes;
 use control_plane::replica::{Replica, ReplicaParts};
-use control_plane::state::{Extent, Partition, ProducerState, State};
+use control_plane::state::{Extent, Partition, ProducerState, State, Topic};
 use object_format::batch::{self, BatchHeader};
-use object_format::{ObjectId, TopicPartition, object, path};
+use object_format::{ObjectId, TopicId, TopicPartition, object, path};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use runtime::{Rng, Shutdown, SystemClock};
 
+use crate::deleted::{purged, time};
 use crate::settings_args;
 use crate::tools::table::{Align, Table};
 use crate::{Failure, plane};
@@ -34,14 +35,14 @@ enum Command {
     },
     /// A topic: its id, configs and partitions.
     Topic {
-        /// Its name.
+        /// Its name; or its id, also of a deleted one that is kept.
         topic: String,
         #[command(flatten)]
         settings: settings_args::Args,
     },
     /// A partition: its offsets, extents and producers.
     Partition {
-        /// Name of its topic.
+        /// Name or id of its topic.
         topic: String,
         /// Its index.
         partition: u32,
@@ -102,11 +103,28 @@ async fn inspect_state(
     })
 }
 
+/// A topic by its name, or by its id if it has one.
+fn find<'a>(state: &'a State, name: &str) -> Result<(TopicId, &'a Topic), Failure> {
+    let by_id = || {
+        let id = TopicId(name.parse().ok()?);
+        let deleted = || Some(&state.deleted_topic(id)?.topic);
+        Some((id, state.topic(id).or_else(deleted)?))
+    };
+    let found = state.topic_named(name).or_else(by_id);
+    found.ok_or_else(|| format!("there is no topic {name:?}").into())
+}
+
 fn show_topic(state: &State, name: &str) -> Result<(), Failure> {
-    let (id, topic) = state
-        .topic_named(name)
-        .ok_or_else(|| format!("there is no topic {name:?}"))?;
-    sayln!("topic {name}, id {id}, {} partitions", topic.partitions);
+    let (id, topic) = find(state, name)?;
+    sayln!(
+        "topic {}, id {id}, {} partitions",
+        topic.name,
+        topic.partitions
+    );
+    if let Some(deleted) = state.deleted_topic(id) {
+        let (at, now_ms) = (time(deleted.deleted_ms), state.log_time_ms());
+        sayln!("deleted {at}, purged {}", purged(deleted, now_ms));
+    }
     for (config, value) in &topic.configs {
         sayln!("  {config} = {value}");
     }
@@ -125,7 +143,7 @@ fn show_topic(state: &State, name: &str) -> Result<(), Failure> {
             topic: id,
             partition: index,
         };
-        let Some(p) = state.partition(key) else {
+        let Some(p) = state.stored_partition(key) else {
             continue;
         };
         let numbers = [
@@ -144,10 +162,8 @@ fn show_topic(state: &State, name: &str) -> Result<(), Failure> {
 }
 
 fn show_partition(state: &State, name: &str, partition: u32) -> Result<(), Failure> {
-    let (id, _) = state
-        .topic_named(name)
-        .ok_or_else(|| format!("there is no topic {name:?}"))?;
-    let found = state.partition(TopicPartition {
+    let (id, _) = find(state, name)?;
+    let found = state.stored_partition(TopicPartition {
         topic: id,
         partition,
     });

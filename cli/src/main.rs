@@ -16,6 +16,7 @@ macro_rules! sayln {
 mod agent;
 pub mod client;
 mod compactor;
+mod deleted;
 mod inspect;
 mod plane;
 mod process;
@@ -44,7 +45,7 @@ enum Command {
     Compactor(compactor::Args),
     /// Show what the bucket and the metadata really hold.
     Inspect(inspect::Args),
-    /// Create, list, describe and delete topics.
+    /// Create, list, describe, delete and undelete topics.
     Topic(tools::topic::Args),
     /// Produce lines as records.
     Produce(tools::produce::Args),

@@ -31,6 +31,8 @@ pub struct Opened {
 pub enum Access {
     /// The store is probed, and an empty one becomes a cluster's.
     Join,
+    /// There is a cluster, and something of it is changed.
+    Change,
     /// Nothing is written.
     Look,
 }
@@ -43,7 +45,7 @@ pub async fn open(
     rng: &Rng,
 ) -> Result<Opened, Failure> {
     let url = settings.text("store.url");
-    if access == Access::Look {
+    if access != Access::Join {
         let location = store::url::parse(url)?;
         if let store::url::Location::Folder(folder) = &location
             && !folder.exists()
@@ -67,7 +69,7 @@ pub async fn open(
             store::probe(&metadata, rng).await?;
             cluster::identity(&metadata, rng).await?
         }
-        Access::Look => cluster::existing(&metadata).await?,
+        Access::Change | Access::Look => cluster::existing(&metadata).await?,
     };
     let in_memory = settings.text("metadata.log") == "memory";
     let log: Arc<dyn MetadataLog> = match settings.text("metadata.log") {

@@ -34,49 +34,39 @@ fn flag_name(setting: &Setting) -> String {
     }
 }
 
-fn with_flags(command: Command) -> Command {
+fn with_flags(command: Command, table: &[Setting]) -> Command {
     let config = Arg::new(CONFIG)
         .long(CONFIG)
         .value_name("FILE")
         .help(format!("Settings file (TOML); also {CONFIG_ENV}"));
-    table()
-        .into_iter()
-        .fold(command.arg(config), |command, setting| {
-            let default = if setting.default.is_empty() {
-                String::new()
-            } else {
-                format!(" [default: {}]", setting.default)
-            };
-            let help = format!("{}{default} [env: {}]", setting.doc, setting.env_name());
-            let arg = Arg::new(setting.name)
-                .long(flag_name(&setting))
-                .value_name("VALUE")
-                .help(help);
-            command.arg(arg.allow_hyphen_values(true))
-        })
+    table.iter().fold(command.arg(config), |command, setting| {
+        let default = if setting.default.is_empty() {
+            String::new()
+        } else {
+            format!(" [default: {}]", setting.default)
+        };
+        let help = format!("{}{default} [env: {}]", setting.doc, setting.env_name());
+        let arg = Arg::new(setting.name)
+            .long(flag_name(setting))
+            .value_name("VALUE")
+            .help(help);
+        command.arg(arg.allow_hyphen_values(true))
+    })
 }
 
 impl clap::Args for Args {
     fn augment_args(command: Command) -> Command {
-        with_flags(command)
+        with_flags(command, &table())
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        with_flags(command)
+        with_flags(command, &table())
     }
 }
 
 impl clap::FromArgMatches for Args {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let text = |name: &str| matches.get_one::<String>(name).cloned();
-        let table = table();
-        let flags = table
-            .iter()
-            .filter_map(|s| Some((s.name.to_owned(), text(s.name)?)));
-        Ok(Self {
-            config: text(CONFIG).map(PathBuf::from),
-            flags: flags.collect(),
-        })
+        Ok(Self::from_flags(matches, &table()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -86,6 +76,17 @@ impl clap::FromArgMatches for Args {
 }
 
 impl Args {
+    fn from_flags(matches: &ArgMatches, table: &[Setting]) -> Self {
+        let text = |name: &str| matches.get_one::<String>(name).cloned();
+        let flags = table
+            .iter()
+            .filter_map(|s| Some((s.name.to_owned(), text(s.name)?)));
+        Self {
+            config: text(CONFIG).map(PathBuf::from),
+            flags: flags.collect(),
+        }
+    }
+
     /// File, then environment, then flags; `defaults` are flags that any of them overrides.
     pub fn resolve(self, defaults: &[(&str, &str)]) -> Result<Resolved, Failure> {
         let mut env: Vec<(String, String)> = std::env::vars().collect();
@@ -110,6 +111,50 @@ impl Args {
         let own = defaults.iter().filter(|(name, _)| unset(name));
         flags.extend(own.map(|&(name, value)| (name.to_owned(), value.to_owned())));
         Ok(Settings::resolve(&table, file.as_ref(), env, flags)?)
+    }
+}
+
+/// Those of the settings that say where a cluster is: for tools whose help is not to be about all of them.
+#[derive(Debug)]
+pub struct PlaceArgs(Args);
+
+impl PlaceArgs {
+    /// As [`Args::resolve`].
+    pub fn resolve(self, defaults: &[(&str, &str)]) -> Result<Resolved, Failure> {
+        self.0.resolve(defaults)
+    }
+
+    /// Whether the command line says anything about it.
+    pub fn is_given(&self) -> bool {
+        self.0.config.is_some() || !self.0.flags.is_empty()
+    }
+
+    fn table() -> Vec<Setting> {
+        let is_about_place = |setting: &Setting| {
+            setting.name.starts_with("store.") || setting.name == "metadata.log"
+        };
+        table().into_iter().filter(is_about_place).collect()
+    }
+}
+
+impl clap::Args for PlaceArgs {
+    fn augment_args(command: Command) -> Command {
+        with_flags(command, &Self::table())
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        with_flags(command, &Self::table())
+    }
+}
+
+impl clap::FromArgMatches for PlaceArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self(Args::from_flags(matches, &Self::table())))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 

@@ -1,13 +1,15 @@
-//! `millrace topic create | list | describe | delete`.
+//! `millrace topic create | list | describe | delete | undelete | purge`.
 
 use super::table::{Align, Table, grouped};
 use super::{Bootstrap, Error, Result, name_value};
 use crate::client::{Client, ClientError, NewTopic, OffsetQuery, Topic};
+use crate::deleted;
+use crate::settings_args::PlaceArgs;
 
 const TOPIC_ALREADY_EXISTS: i16 = 36;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 
-/// Create, list, describe and delete topics.
+/// Create, list, describe, delete and undelete topics.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -24,6 +26,10 @@ enum Command {
     Describe(Describe),
     /// Delete topics and everything in them.
     Delete(Delete),
+    /// Bring back a deleted topic with everything in it.
+    Undelete(deleted::Undelete),
+    /// Delete a deleted topic for good, and so free its space before its time.
+    Purge(deleted::Purge),
 }
 
 #[derive(clap::Args, Debug)]
@@ -54,8 +60,13 @@ struct List {
     /// Also topics the broker made for itself.
     #[arg(long)]
     internal: bool,
+    /// The deleted topics that are kept instead: read from the bucket that --store names.
+    #[arg(long, conflicts_with_all = ["internal", "bootstrap"])]
+    deleted: bool,
     #[command(flatten)]
     bootstrap: Bootstrap,
+    #[command(flatten)]
+    place: PlaceArgs,
 }
 
 #[derive(clap::Args, Debug)]
@@ -88,6 +99,8 @@ pub async fn run(args: Args) -> Result<()> {
         Command::List(args) => list(args).await,
         Command::Describe(args) => describe(args).await,
         Command::Delete(args) => delete(args).await,
+        Command::Undelete(args) => deleted::undelete(args).await,
+        Command::Purge(args) => deleted::purge(args).await,
     }
 }
 
@@ -136,6 +149,13 @@ async fn create(args: Create) -> Result<()> {
 }
 
 async fn list(args: List) -> Result<()> {
+    if args.deleted {
+        return deleted::list(args.place).await;
+    }
+    if args.place.is_given() {
+        let why = "where the bucket is matters with --deleted only";
+        return Err(Error::Usage(why.to_owned()));
+    }
     let cluster = args.bootstrap.client().metadata(None).await?;
     let mut table = Table::new(&[("TOPIC", Align::Left), ("PARTITIONS", Align::Right)]);
     for topic in cluster
