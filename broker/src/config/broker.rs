@@ -76,7 +76,7 @@ const OWN_SETTINGS: &[Setting] = &[
     ),
     Setting::new(
         "metadata.log.min.age.ms",
-        time(60_000),
+        time(480_000),
         "30m",
         "Entries of the metadata log are kept for at least this long. An agent that was away for longer must start again.",
     ),

@@ -11,7 +11,7 @@ use super::transaction_node;
 use crate::api::testing::{command_at, register, state_with};
 use crate::topology;
 
-const BEGUN_MS: i64 = 1_000_000;
+const BEGUN_MS: i64 = 100_000;
 
 fn id(number: i32) -> String {
     format!("id-{number}")

@@ -206,9 +206,10 @@ async fn settle(world: &mut World) {
     for of in world.partitions() {
         let (map, read, _) = world.consume(of).await;
         let values = read.iter().filter(|(_, _, value)| value.is_some()).count();
-        assert_eq!(
-            values,
-            map.len(),
+        // One small object may be left that is not worth rewriting: what the active segment is in Kafka. Each of those
+        // written last holds one record.
+        assert!(
+            (map.len()..=map.len() + 1).contains(&values),
             "{of:?}: superseded records are left: {read:?}"
         );
     }

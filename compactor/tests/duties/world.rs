@@ -70,6 +70,8 @@ pub struct World {
     pub clock: Arc<SimClock>,
     pub rng: Rng,
     pub agent: Session,
+    /// Says what time it is along with the agent: it takes two to let much time pass.
+    witness: Session,
     pub topics: BTreeMap<TopicId, [Expected; PARTITIONS as usize]>,
     /// Deleted topics that may be undeleted, and until when.
     pub deleted: BTreeMap<TopicId, ([Expected; PARTITIONS as usize], i64)>,
@@ -85,12 +87,14 @@ impl World {
         let (log, bucket): (_, Store) = (MemoryLog::new(), Arc::new(InMemory::new()));
         let rng = Rng::from_seed(seed);
         let agent = join(log.clone(), &bucket, &clock, &rng, "agent").await;
+        let witness = join(log.clone(), &bucket, &clock, &rng, "witness").await;
         let mut world = Self {
             log,
             bucket,
             clock,
             rng,
             agent,
+            witness,
             topics: BTreeMap::new(),
             deleted: BTreeMap::new(),
             topics_made: 0,
@@ -444,7 +448,9 @@ impl World {
     pub async fn pass(&self, time: Duration) {
         self.clock.jump_wall(time.as_millis() as i64);
         let heartbeat = Heartbeat { draining: false };
-        self.agent.submit(heartbeat).await.unwrap();
+        for says in [&self.witness, &self.agent] {
+            says.submit(heartbeat.clone()).await.unwrap();
+        }
     }
 
     /// Every retained record is there, unchanged, at its offset; also those of topics that may be undeleted.

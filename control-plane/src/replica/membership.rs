@@ -11,10 +11,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use object_format::AgentEpoch;
-use runtime::Shutdown;
+use runtime::{Shutdown, Trouble};
 
 use super::{Session, SubmitError};
-use crate::state::{Agent, DeregisterAgent, ExpireAgent, Heartbeat};
+use crate::state::{Agent, CLOCK_SKEW_MAX_MS, DeregisterAgent, ExpireAgent, Heartbeat};
 
 /// How liveness is kept and judged.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,7 @@ pub async fn keep_alive(session: Session, options: LivenessOptions, shutdown: Sh
         own_heard: None,
     };
     let clock = session.replica().parts().clock.clone();
+    let wrong_clock = Trouble::new("the clock of this machine is wrong", clock.clone());
     let tick = (options.heartbeat / 3).max(Duration::from_millis(10));
     loop {
         let pause = session.replica().parts().rng.jitter(tick);
@@ -66,6 +67,10 @@ pub async fn keep_alive(session: Session, options: LivenessOptions, shutdown: Sh
         }
         if session.replica().failure().is_some() {
             return;
+        }
+        match clock_fault(&session) {
+            Some(fault) => wrong_clock.report(&fault),
+            None => wrong_clock.over(),
         }
         let due = watcher.look(&session, clock.monotonic(), options);
         *session.silent.lock() = due.silent;
@@ -94,6 +99,18 @@ pub async fn keep_draining(session: Session, options: LivenessOptions) {
             return;
         }
     }
+}
+
+/// How far this machine's clock is from the log's time, if that is too far.
+fn clock_fault(session: &Session) -> Option<String> {
+    let log_ms = session.replica().read(|s| s.log_time_ms());
+    let ahead_ms = session.replica().parts().clock.wall_ms() - log_ms;
+    let (seconds, side) = (
+        ahead_ms.abs() / 1000,
+        if ahead_ms > 0 { "ahead" } else { "behind" },
+    );
+    (ahead_ms.abs() > CLOCK_SKEW_MAX_MS)
+        .then(|| format!("it is {seconds} s {side} of the time of the cluster"))
 }
 
 impl Session {

@@ -24,6 +24,8 @@ pub struct Agent {
     pub node_id: i32,
     /// Sequence of its newest entry.
     pub entry_last: u64,
+    /// What its newest entry said the time is.
+    pub said_ms: i64,
     /// The log's time when it registered.
     pub registered_ms: i64,
     /// Sequence its next object will have at least.
@@ -125,6 +127,7 @@ impl RegisterAgent {
             registration: self,
             node_id,
             entry_last: 0,
+            said_ms: context.now_ms,
             registered_ms: context.now_ms,
             object_next: 0,
             objects_missing: BTreeSet::new(),

@@ -92,7 +92,11 @@ use transactions::Transactions;
 /// The newest metadata version this build understands.
 pub const METADATA_VERSION_MAX: u16 = 1;
 
-/// How far an entry's time may lead the log's time; what is further ahead is a broken clock and is clamped.
+/// How far an entry's time may lead what every other process last said the time is; what is further ahead is a broken
+/// clock and is clamped.
+pub const CLOCK_SKEW_MAX_MS: i64 = 5 * 60 * 1000;
+
+/// How far the entry of a process that is alone may lead the log's time.
 pub const LOG_TIME_STEP_MAX_MS: i64 = 60 * 60 * 1000;
 
 /// Everything the metadata log says up to `position`.
@@ -188,7 +192,7 @@ impl State {
         let verdict = self.judge(&entry).unwrap_or_else(|| {
             let context = Context {
                 writer: entry.writer,
-                now_ms: self.tick(entry.time_ms),
+                now_ms: self.tick(entry.writer, entry.time_ms),
             };
             let mut outcomes = Vec::with_capacity(entry.commands.len());
             for command in entry.commands {
@@ -225,12 +229,18 @@ impl State {
         None
     }
 
-    /// Moves the log's time forward to an entry's, never back and never by more than the greatest step.
-    fn tick(&mut self, entry_ms: i64) -> i64 {
-        let ceiling = match self.log_time_ms {
-            0 => i64::MAX,
-            now => now.saturating_add(LOG_TIME_STEP_MAX_MS),
+    /// Moves the log's time forward to an entry's, and never back. It takes two processes to move it far: one clock that
+    /// runs ahead must not make everything old.
+    fn tick(&mut self, writer: AgentEpoch, entry_ms: i64) -> i64 {
+        let others = self.agents.iter().filter(|(epoch, _)| **epoch != writer);
+        let ceiling = match (others.map(|(_, a)| a.said_ms).max(), self.log_time_ms) {
+            (Some(said), _) => said.saturating_add(CLOCK_SKEW_MAX_MS),
+            (None, 0) => i64::MAX,
+            (None, now) => now.saturating_add(LOG_TIME_STEP_MAX_MS),
         };
+        if let Some(agent) = self.agents.get_mut(&writer) {
+            agent.said_ms = entry_ms;
+        }
         self.log_time_ms = self.log_time_ms.max(entry_ms.min(ceiling));
         self.log_time_ms
     }

@@ -480,9 +480,36 @@ fn orphans_are_the_sequences_that_were_skipped() {
 #[test]
 fn log_time_is_a_running_maximum_in_bounded_steps() {
     let mut state = State::new();
-    assert_eq!(state.tick(1_000), 1_000);
-    assert_eq!(state.tick(500), 1_000);
-    assert_eq!(state.tick(i64::MAX), 1_000 + LOG_TIME_STEP_MAX_MS);
+    let alone = AgentEpoch(1);
+    assert_eq!(state.tick(alone, 1_000), 1_000);
+    assert_eq!(state.tick(alone, 500), 1_000);
+    assert_eq!(state.tick(alone, i64::MAX), 1_000 + LOG_TIME_STEP_MAX_MS);
+}
+
+#[test]
+fn it_takes_two_clocks_to_move_the_log_time_far() {
+    fn say(driver: &mut Driver, who: AgentEpoch, time_ms: i64) -> i64 {
+        let mut entry = driver.entry(who, Heartbeat { draining: false });
+        entry.time_ms = time_ms;
+        driver.apply(&entry);
+        driver.state.log_time_ms()
+    }
+    let mut driver = Driver::new();
+    let (sane, mad) = (driver.register("sane"), driver.register("mad"));
+    let began = driver.state.log_time_ms();
+    let century = 100 * 365 * 24 * 3_600_000;
+    for n in 1..1_000 {
+        let told = say(&mut driver, mad, began + century + n);
+        assert!(told <= began + n + CLOCK_SKEW_MAX_MS, "{told}");
+        say(&mut driver, sane, began + n);
+    }
+    // Everybody slept: the first to wake waits for the second, and a clock that is behind holds nobody up.
+    let morning = began + 24 * 3_600_000;
+    driver.submit(mad, DeregisterAgent {});
+    let (late, behind) = (driver.register("late"), driver.register("behind"));
+    say(&mut driver, behind, 0);
+    assert!(say(&mut driver, sane, morning) < morning);
+    assert_eq!(say(&mut driver, late, morning), morning);
 }
 
 #[test]
