@@ -133,6 +133,14 @@ pub const FETCH_BLOCKS: Metric = Metric::counter(
     &["pool", "found"],
 );
 
+/// Blocks read ahead.
+pub const FETCH_READ_AHEAD_BLOCKS: Metric = Metric::counter(
+    "millrace_fetch_read_ahead_blocks_total",
+    Unit::Count,
+    "Blocks that were not in memory and were begun to be read ahead of a consumer that is behind.",
+    &[],
+);
+
 /// How long fetches wait for memory.
 pub const FETCH_MEMORY_WAIT_SECONDS: Metric = Metric::histogram(
     "millrace_fetch_memory_wait_seconds",
@@ -225,6 +233,7 @@ pub const ALL: &[Metric] = &[
     FETCHES_WAITING,
     FETCH_BLOCKS,
     FETCH_CACHE_BYTES,
+    FETCH_READ_AHEAD_BLOCKS,
     FETCH_MEMORY_WAIT_SECONDS,
     FETCH_MEMORY_BYTES,
     GROUPS,

@@ -225,6 +225,12 @@ const OWN_SETTINGS: &[Setting] = &[
         "The same for responses with older records. Clients that wait for it take turns.",
     ),
     Setting::new(
+        "fetch.read.ahead.bytes.max",
+        bytes(0),
+        "32MiB",
+        "Most bytes that are read ahead of a consumer of a partition that is behind and reads in order. 0: none.",
+    ),
+    Setting::new(
         "fetch.reads.max",
         int(1, 1024),
         "32",
@@ -610,6 +616,7 @@ impl BrokerConfig {
                 },
                 ..LoadOptions::default()
             },
+            ahead_bytes_max: resolved.bytes("fetch.read.ahead.bytes.max"),
             response_bytes_max: resolved.bytes("fetch.max.bytes"),
             sessions: SessionOptions {
                 slots: size("max.incremental.fetch.session.cache.slots"),

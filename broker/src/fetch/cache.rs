@@ -115,6 +115,12 @@ impl BlockCache {
         self.0.shares.lock().catch_up_max
     }
 
+    /// How many reads from the store are under way.
+    #[cfg(test)]
+    pub fn under_way(&self) -> usize {
+        self.0.flights.lock().under_way.len()
+    }
+
     /// Whether a block is in memory. Does not count as a use of it.
     pub fn contains(&self, key: &BlockKey) -> bool {
         let has = |pool| self.0.blocks.of(pool).contains_key(key);

@@ -14,8 +14,9 @@ use super::fair::{FairPermit, FairPermits};
 use super::load::{LoadOptions, Loader};
 use super::outcome::{FetchOutcome, PartitionOutcome};
 use super::plan::{Isolation, Limits, PartitionFetch, Plan, plan};
-use super::pool::{Client, PerPool};
+use super::pool::{Client, PerPool, Pool};
 use super::read::{PartitionRecords, Reader};
+use super::readahead::{Given, ReadAhead};
 use super::session::{Begun, SessionOptions, SessionRequest, Sessions};
 use super::wait::{Waiter, Waiters};
 use super::walk::ReadFault;
@@ -36,6 +37,8 @@ pub struct FetchOptions {
     pub memory_bytes: PerPool<u64>,
     /// Kafka's broker setting `fetch.max.bytes`: no response has more, but for one large batch.
     pub response_bytes_max: u64,
+    /// Most bytes that are read ahead of one reader of one partition that is behind; 0 for none.
+    pub ahead_bytes_max: u64,
     /// Fetch sessions.
     pub sessions: SessionOptions,
     /// Reads from the store.
@@ -51,6 +54,7 @@ impl Default for FetchOptions {
                 catch_up: 256 << 20,
             },
             response_bytes_max: 55 << 20,
+            ahead_bytes_max: 32 << 20,
             sessions: SessionOptions::default(),
             load: LoadOptions::default(),
         }
@@ -103,6 +107,7 @@ struct Inner {
     reader: Reader,
     sessions: Mutex<Sessions>,
     waiters: Waiters,
+    ahead: ReadAhead,
     memory: PerPool<FairPermits>,
     response_bytes_max: u64,
     /// Each may have a block or two in memory.
@@ -135,7 +140,10 @@ impl Fetcher {
         // does not stop the others.
         let memory = |_, bytes| FairPermits::new(bytes, bytes / 2);
         let sessions = Sessions::new(options.sessions, rng.fork("fetch sessions"));
+        let ahead_max = options.ahead_bytes_max;
+        let ahead = ReadAhead::new(cache.clone(), replica.clone(), clock.clone(), ahead_max);
         Self(Arc::new(Inner {
+            ahead,
             reader: Reader::new(cache, clock.clone()),
             sessions: Mutex::new(sessions),
             memory: options.memory_bytes.map(memory),
@@ -186,6 +194,12 @@ impl Fetcher {
         self.0.reader.report(fault)
     }
 
+    /// The blocks that are being read ahead.
+    #[cfg(test)]
+    pub(super) fn reads_ahead(&self) -> Vec<super::block::BlockKey> {
+        self.0.ahead.blocks()
+    }
+
     /// How many fetches wait for records.
     pub fn waiting(&self) -> usize {
         self.0.waiters.count()
@@ -219,6 +233,9 @@ impl Fetcher {
             .await;
         let memory = self.reserve(&plan, &parts.client).await;
         let read = inner.reader.read(&plan, &parts.client, memory).await;
+        if plan.pool() == Pool::CatchUp {
+            inner.ahead.given(&parts.client, given(&plan, &read));
+        }
         metrics::fetched(read.iter().map(|partition| partition.records.bytes).sum());
         let answered = begun.wanted.iter().zip(&plan.partitions).zip(read);
         let outcome = |((fetch, planned), read)| PartitionOutcome::new(fetch, planned, read);
@@ -345,6 +362,21 @@ impl Fetcher {
         metrics::reserved(pool, waited, memory.amount());
         Some(memory)
     }
+}
+
+/// What each partition of a plan has given.
+fn given(plan: &Plan, read: &[PartitionRecords]) -> Vec<Given> {
+    let planned = plan.partitions.iter().zip(&plan.resolved).zip(read);
+    let given = planned.filter_map(|((readable, partition), read)| {
+        let from = readable.as_ref().ok()?.fetch_offset;
+        (read.end_offset > from).then_some(Given {
+            partition: (*partition)?,
+            from,
+            to: read.end_offset,
+            bytes: read.records.bytes,
+        })
+    });
+    given.collect()
 }
 
 #[cfg(test)]

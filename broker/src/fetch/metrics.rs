@@ -37,6 +37,11 @@ pub(super) fn reserved(pool: Pool, waited: Duration, bytes: u64) {
     counter!(names::FETCH_MEMORY_BYTES.name, "pool" => pool.label()).increment(bytes);
 }
 
+/// A block is read ahead of its reader.
+pub(super) fn read_ahead() {
+    counter!(names::FETCH_READ_AHEAD_BLOCKS.name).increment(1);
+}
+
 /// This many fetches wait.
 pub(super) fn waiting(count: usize) {
     gauge!(names::FETCHES_WAITING.name).set(count as f64);

@@ -22,6 +22,7 @@ pub mod parts;
 pub mod plan;
 pub mod pool;
 pub mod read;
+mod readahead;
 pub mod session;
 mod times;
 #[cfg(test)]
