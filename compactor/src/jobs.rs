@@ -158,9 +158,6 @@ pub async fn finish(
             );
         }
         Err(error) => {
-            if matches!(error, RewriteError::Store { .. }) {
-                tools.pace.slower();
-            }
             metrics::counter!(names::JOBS_FAILED.name, "kind" => names::label(kind)).increment(1);
             tracing::warn!(job, ?kind, %error, "gives up a job");
         }

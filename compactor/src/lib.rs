@@ -70,6 +70,7 @@ impl Parts {
             store: self.stores.compaction.clone(),
             clock: self.clock.clone(),
             limits: config.limits,
+            rng: self.rng.fork("tools"),
             pace: Pace::new(config.budget, self.clock.clone()),
         }
     }

@@ -89,15 +89,13 @@ fn due(state: &State, age: Duration) -> Vec<(ObjectId, u64)> {
 /// Reads an object to its last byte: its size, or what is wrong with it.
 async fn verify(tools: &Tools, id: ObjectId) -> Result<Result<u64, String>, RewriteError> {
     let key = path::data(id);
-    let read = match tools.store.get(&Path::from(key.clone())).await {
-        Ok(found) => found.bytes().await,
-        Err(error) => Err(error),
-    };
+    let path = Path::from(key.clone());
+    let get = || async { tools.store.get(&path).await?.bytes().await };
+    let read = tools.ask(get).await;
     let bytes = match read {
         Ok(bytes) => bytes,
         Err(object_store::Error::NotFound { .. }) => return Ok(Err("it is missing".to_owned())),
         Err(error) => {
-            tools.pace.slower();
             let what = format!("read {key}");
             return Err(RewriteError::Store { what, error });
         }

@@ -11,7 +11,8 @@ use control_plane::replica::{Session, SubmitError};
 use control_plane::state::{JobRejection, ReplaceRejection, TransactionEnd};
 use object_format::ObjectId;
 use object_format::batch::{BatchError, BatchHeader, control_batch};
-use runtime::{SharedClock, Store};
+use runtime::store::{RetryPolicy, is_retryable, retry};
+use runtime::{Rng, SharedClock, Store};
 
 use crate::layout::{Limits, Part, Stretch};
 use crate::pace::Pace;
@@ -96,6 +97,34 @@ pub struct Tools {
     pub limits: Limits,
     /// How fast it may read.
     pub pace: Pace,
+    /// Randomness.
+    pub rng: Rng,
+}
+
+impl Tools {
+    /// Asks the store, again and again for a while if it fails, and goes slower then.
+    ///
+    /// # Errors
+    /// What the last attempt returned.
+    pub(crate) async fn ask<T, F>(
+        &self,
+        mut request: impl FnMut() -> F,
+    ) -> Result<T, object_store::Error>
+    where
+        F: Future<Output = Result<T, object_store::Error>>,
+    {
+        let attempt = || {
+            let answer = request();
+            async {
+                let answer = answer.await;
+                if answer.as_ref().is_err_and(is_retryable) {
+                    self.pace.slower();
+                }
+                answer
+            }
+        };
+        retry(&RetryPolicy::BACKGROUND, &self.rng, attempt).await
+    }
 }
 
 /// A batch on its way from one object to another.

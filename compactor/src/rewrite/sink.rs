@@ -197,15 +197,12 @@ impl<'a> Sink<'a> {
         let payload: PutPayload = object.chunks.iter().cloned().collect();
         // A budget of bytes is one of bytes read.
         self.tools.pace.admit(0).await;
-        let put = self
-            .tools
-            .store
-            .put_opts(&key, payload, PutMode::Create.into())
-            .await;
-        let stored = match put {
-            // Nobody else writes this key: an earlier try of the client's did.
+        let store = &self.tools.store;
+        let put = || store.put_opts(&key, payload.clone(), PutMode::Create.into());
+        let stored = match self.tools.ask(put).await {
+            // Nobody else writes this key: an earlier try did.
             Err(object_store::Error::AlreadyExists { .. }) => {
-                self.tools.store.head(&key).await.map(|_| ())
+                self.tools.ask(|| store.head(&key)).await.map(|_| ())
             }
             other => other.map(|_| ()),
         };

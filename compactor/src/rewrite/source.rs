@@ -152,11 +152,8 @@ async fn get(tools: &Tools, fetch: &Fetch) -> Result<Bytes, RewriteError> {
         object: fetch.object,
         what,
     };
-    match tools
-        .store
-        .get_range(&Path::from(key.clone()), start..end)
-        .await
-    {
+    let path = Path::from(key.clone());
+    match tools.ask(|| tools.store.get_range(&path, start..end)).await {
         Ok(bytes) if bytes.len() as u64 == end - start => Ok(bytes),
         Ok(bytes) => Err(what(format!(
             "{} of {} bytes from byte {start} on",

@@ -8,8 +8,9 @@ use compactor::{Parts, RewriteError, jobs, scrub};
 use object_format::{ObjectId, path};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use runtime::store::decorators::{Fault, FaultyStore};
+use runtime::store::decorators::{Fault, FaultPlan, FaultyStore};
 use runtime::store::{Operation, Store};
+use runtime::{Clock, SimClock};
 
 use crate::world::{GRACE, World, config};
 
@@ -114,17 +115,80 @@ async fn a_missing_object_is_named() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_half_of_all_calls_costs_time_only() {
+    let mut injected = 0;
+    for seed in 10..20 {
+        let (world, mut parts, objects) = a_few_objects(seed).await;
+        let faulty = FaultyStore::new(world.bucket.clone(), world.rng.fork("faults"));
+        let faults = faulty.faults().clone();
+        faults.set(FaultPlan {
+            before: 0.2,
+            after: 0.15,
+            throttle: 0.15,
+            ..FaultPlan::default()
+        });
+        let store: Store = Arc::new(faulty);
+        parts.stores.compaction = store.clone();
+        parts.stores.garbage = store.clone();
+        parts.stores.scrub = store;
+        world.pass(2 * GRACE).await;
+        parts.session.replica().barrier().await.unwrap();
+        // What cannot be deleted in one pass is found again by the next.
+        while compactor::drain(&config(), &parts).await.is_err() {}
+        world.check().await;
+        let fresh = |s: &control_plane::state::State| {
+            let fresh = s.objects().filter(|(_, o)| !o.is_compacted);
+            (fresh.count(), s.damaged().count())
+        };
+        assert_eq!(
+            parts.session.replica().read(fresh),
+            (0, 0),
+            "of {objects:?}"
+        );
+        injected += faults.injected();
+    }
+    assert!(injected > 50, "{injected}");
+}
+
 #[tokio::test]
+async fn a_clock_that_jumps_ahead_deletes_nothing() {
+    let (world, sane, objects) = a_few_objects(4).await;
+    // The small objects are garbage now, which readers may still be reading.
+    let tools = sane.rewriting(&config());
+    while jobs::layout(&tools, true).await.unwrap().is_some() {}
+    let before = world.stored().await;
+    assert!(before.is_superset(&objects.into_iter().collect()));
+
+    let clock = Arc::new(SimClock::new(world.clock.wall_ms()));
+    let mad = world.compactor_at(1, false, &clock).await;
+    for _ in 0..20 {
+        let century = 100 * 365 * 24 * 3_600_000;
+        clock.jump_wall(century);
+        compactor::drain(&config(), &mad).await.unwrap();
+        assert_eq!(known_damage(&mad), []);
+    }
+    assert_eq!(world.stored().await, before);
+    world.check().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upload_that_fails_leaves_nothing_behind_while_its_process_lives() {
     let (world, mut parts, _) = a_few_objects(2).await;
     let faulty = FaultyStore::new(world.bucket.clone(), world.rng.fork("faults"));
+    // It has happened, and the compactor cannot learn it for as long as it tries.
     faulty.faults().next(Operation::Put, Fault::After);
+    for _ in 0..100 {
+        faulty.faults().next(Operation::Put, Fault::Before);
+    }
+    let faults = faulty.faults().clone();
     let store: Store = Arc::new(faulty);
     parts.stores.compaction = store;
     let error = jobs::layout(&parts.rewriting(&config()), true)
         .await
         .unwrap_err();
     assert!(matches!(error, RewriteError::Store { .. }), "{error}");
+    faults.clear();
     while jobs::layout(&parts.rewriting(&config()), true)
         .await
         .unwrap()

@@ -410,6 +410,11 @@ impl World {
 
     /// A process that does the background duties; one of the same number that was there is fenced.
     pub async fn compactor(&self, n: u64, faulty: bool) -> Parts {
+        self.compactor_at(n, faulty, &self.clock).await
+    }
+
+    /// The same, on a machine with a clock of its own.
+    pub async fn compactor_at(&self, n: u64, faulty: bool, clock: &Arc<SimClock>) -> Parts {
         let (mut store, mut log) = (self.bucket.clone(), self.log.clone());
         if faulty {
             let faults = FaultyStore::new(store, self.rng.fork("store"));
@@ -431,7 +436,7 @@ impl World {
             log = log.with_faults(self.rng.fork("log"), faults);
         }
         let name = format!("compactor{n}");
-        let session = join(log, &self.bucket, &self.clock, &self.rng, &name).await;
+        let session = join(log, &self.bucket, clock, &self.rng, &name).await;
         Parts {
             session,
             stores: Stores {
@@ -439,7 +444,7 @@ impl World {
                 garbage: store.clone(),
                 scrub: store,
             },
-            clock: self.clock.clone(),
+            clock: clock.clone(),
             rng: self.rng.fork("parts"),
         }
     }
