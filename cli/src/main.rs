@@ -60,8 +60,15 @@ enum Command {
 /// Why a process does not run.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+fn main() -> ExitCode {
+    let code = run();
+    #[cfg(feature = "foundationdb")]
+    control_plane::log::foundationdb::stop();
+    code
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Dev(args) => return agent::dev(args).await,
         Command::Broker(args) => return agent::broker(args).await,

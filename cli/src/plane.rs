@@ -5,9 +5,9 @@ use std::sync::Arc;
 use broker::Parts;
 use control_plane::checkpoint::CheckpointStore;
 use control_plane::cluster;
-use control_plane::log::MetadataLog;
 use control_plane::log::bucket::{BucketLog, BucketLogOptions};
 use control_plane::log::memory::MemoryLog;
+use control_plane::log::{MetadataLog, home};
 use runtime::settings::Resolved;
 use runtime::store::{self, HedgedStore, MeteredStore, Prices, Spending, StoreMeter, StoreOptions};
 use runtime::{Duty, Rng, SharedClock, Store};
@@ -72,29 +72,12 @@ pub async fn open(
         Access::Change | Access::Look => cluster::existing(&metadata).await?,
     };
     let in_memory = settings.text("metadata.log") == "memory";
-    let log: Arc<dyn MetadataLog> = match settings.text("metadata.log") {
-        "bucket" => {
-            let options = BucketLogOptions {
-                poll_interval: settings.duration("metadata.poll.interval.ms"),
-                request_timeout: settings.duration("store.request.timeout.ms"),
-                trim_age_min: settings.duration("metadata.log.min.age.ms"),
-                ..BucketLogOptions::default()
-            };
-            Arc::new(
-                BucketLog::open(metadata.clone(), clock.clone(), rng.fork("log"), options).await?,
-            )
-        }
-        "memory" => Arc::new(MemoryLog::default()),
-        fdb if fdb.starts_with("fdb:") => {
-            return Err(
-                "the FoundationDB metadata log is not part of this build; use --metadata bucket"
-                    .into(),
-            );
-        }
-        other => {
-            return Err(format!("unknown metadata log {other:?}: use bucket or memory").into());
-        }
+    let cluster = Cluster {
+        id: &cluster_id,
+        store: &metadata,
+        access,
     };
+    let log = open_log(settings, &cluster, clock, rng).await?;
     // A log that is lost at exit must not find the checkpoints of another run.
     let checkpoints = match in_memory {
         true => CheckpointStore::new(store::open("memory://", &StoreOptions::default())?),
@@ -120,6 +103,82 @@ pub async fn open(
         puts_cost: is_bucket(url),
         spending: Spending::new(Prices::from_settings(settings), meters),
     })
+}
+
+/// The cluster whose log is opened.
+struct Cluster<'a> {
+    id: &'a str,
+    store: &'a Store,
+    #[cfg_attr(not(feature = "foundationdb"), expect(dead_code))]
+    access: Access,
+}
+
+async fn open_log(
+    settings: &Resolved,
+    cluster: &Cluster<'_>,
+    clock: &SharedClock,
+    rng: &Rng,
+) -> Result<Arc<dyn MetadataLog>, Failure> {
+    match settings.text("metadata.log") {
+        "bucket" => {
+            home::check_bucket(cluster.store).await?;
+            let options = BucketLogOptions {
+                poll_interval: settings.duration("metadata.poll.interval.ms"),
+                request_timeout: settings.duration("store.request.timeout.ms"),
+                trim_age_min: settings.duration("metadata.log.min.age.ms"),
+                ..BucketLogOptions::default()
+            };
+            let (store, rng) = (cluster.store.clone(), rng.fork("log"));
+            let log = BucketLog::open(store, clock.clone(), rng, options).await?;
+            Ok(Arc::new(log))
+        }
+        "memory" => Ok(Arc::new(MemoryLog::default())),
+        address if address.starts_with("fdb:") => {
+            open_foundationdb(address, cluster, clock, rng).await
+        }
+        other => Err(format!(
+            "unknown metadata log {other:?}: use bucket or memory, or fdb:/path/to/fdb.cluster"
+        )
+        .into()),
+    }
+}
+
+#[cfg(feature = "foundationdb")]
+async fn open_foundationdb(
+    address: &str,
+    cluster: &Cluster<'_>,
+    clock: &SharedClock,
+    rng: &Rng,
+) -> Result<Arc<dyn MetadataLog>, Failure> {
+    use control_plane::log::foundationdb::{Address, Claim, FoundationLog, FoundationLogOptions};
+
+    let address = Address::parse(address)?;
+    let must_exist = home::check_foundationdb(cluster.store).await?;
+    let cluster_id = cluster.id;
+    let claim = match cluster.access == Access::Join && !must_exist {
+        true => Claim::Join { cluster_id },
+        false => Claim::Look { cluster_id },
+    };
+    let options = FoundationLogOptions::default();
+    let log = FoundationLog::open(&address, claim, clock.clone(), rng.fork("log"), options).await?;
+    if cluster.access == Access::Join {
+        home::set_foundationdb(cluster.store).await?;
+    }
+    Ok(Arc::new(log))
+}
+
+#[cfg(not(feature = "foundationdb"))]
+async fn open_foundationdb(
+    _address: &str,
+    _cluster: &Cluster<'_>,
+    _clock: &SharedClock,
+    _rng: &Rng,
+) -> Result<Arc<dyn MetadataLog>, Failure> {
+    Err(
+        "the FoundationDB metadata log is not part of this build: build it with `cargo build --release --features \
+         foundationdb` (which needs libclang and FoundationDB's client library of 7.3), or use --metadata bucket"
+            .into(),
+    )
 }
 
 /// A client of the store for each duty, so that none waits behind another, each counted apart; and the counters.

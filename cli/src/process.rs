@@ -37,6 +37,7 @@ impl Process {
         let health = readiness.condition("health");
         health.met();
         broker::metric_definitions::describe();
+        control_plane::metric_definitions::describe();
         ::compactor::metric_definitions::describe();
         let admin_listen = settings.text("admin.listen");
         let admin_listen = admin_listen.parse().map_err(|_| {

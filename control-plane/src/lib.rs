@@ -3,5 +3,6 @@
 pub mod checkpoint;
 pub mod cluster;
 pub mod log;
+pub mod metric_definitions;
 pub mod replica;
 pub mod state;

@@ -3,6 +3,7 @@
 //! ```text
 //! meta/cluster                              identity of the cluster
 //! meta/log/<position, 20 digits>            entries of the metadata log
+//! meta/log-home                             where the log is, if not here
 //! meta/checkpoint/<position, 20 digits>/..  checkpoints of the metadata
 //! meta/probe/..                             what a start-up check of the store leaves behind
 //! data/<spread, 2 hex digits>/<object id>   data objects
@@ -16,6 +17,8 @@ use crate::ids::{AgentEpoch, ObjectId};
 pub const CLUSTER: &str = "meta/cluster";
 /// Prefix of the entries of the metadata log, without the slash.
 pub const LOG: &str = "meta/log";
+/// Key of where the metadata log is, if it is not in the bucket.
+pub const LOG_HOME: &str = "meta/log-home";
 /// Prefix of the checkpoints, without the slash.
 pub const CHECKPOINT: &str = "meta/checkpoint";
 /// Prefix of the keys that probe what a store can do, without the slash.

@@ -5,6 +5,8 @@ pub mod agents;
 pub mod broker;
 pub mod careless;
 pub mod cluster;
+pub mod fdb_server;
+pub mod foundationdb;
 pub mod load;
 pub mod place;
 pub mod process;

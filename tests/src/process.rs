@@ -1,5 +1,7 @@
 //! `millrace` as a process: started, signalled by its pid, its log watched.
 //!
+//! With `MILLRACE_TEST_METADATA=fdb` its metadata log is in FoundationDB unless the test names one.
+//!
 //! A WARN or ERROR line that no test has allowed fails the test when the process is dropped. The
 //! binary is `MILLRACE_BIN`, or the one cargo built beside the tests.
 
@@ -88,9 +90,11 @@ impl Launch {
     /// # Errors
     /// It cannot be started, exits, or does not listen within a minute; the log is in the message.
     pub async fn start(&self) -> io::Result<Process> {
+        let metadata = crate::foundationdb::wanted(&self.args, &self.env)?;
         let mut child = Command::new(binary()?)
             .arg(&self.command)
             .args(&self.args)
+            .args(metadata)
             .envs(self.env.iter().cloned())
             .env("NO_COLOR", "1")
             .env_remove("MILLRACE_BIN")

@@ -60,7 +60,7 @@ const OWN_SETTINGS: &[Setting] = &[
         "metadata.log",
         Kind::Text,
         "bucket",
-        "Where the metadata log is: bucket (in the store), or memory (lost at exit).",
+        "Where the metadata log is: bucket (in the store), fdb:/path/to/fdb.cluster?prefix=NAME (in FoundationDB, in builds that have it; each cluster has a prefix of its own, millrace unless given), or memory (lost at exit).",
     ),
     Setting::new(
         "metadata.poll.interval.ms",

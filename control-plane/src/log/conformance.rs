@@ -25,13 +25,24 @@ pub(crate) trait Site: Send + Sync {
     async fn age(&self);
     /// Makes a durable checkpoint of everything up to and including `at`.
     async fn checkpoint(&self, at: Position);
+    /// Returns once whatever was still on its way to the log has landed.
+    async fn settle(&self) {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+    }
 }
 
-/// Makes one test of each check, run on `$site` in a runtime whose time is paused.
+/// Makes one test of each check, run on `$site` in a runtime whose time is paused; on a `live` site, which is an
+/// `Option`, in real time and not at all if there is none.
 macro_rules! conformance {
+    (live $site:expr) => {
+        $crate::log::conformance::conformance!(@all live $site);
+    };
     ($site:expr) => {
+        $crate::log::conformance::conformance!(@all $site);
+    };
+    (@all $($site:tt)*) => {
         $crate::log::conformance::conformance!(
-            $site,
+            $($site)*,
             [
                 an_empty_log_begins_at_one,
                 entries_come_back_in_order_and_whole,
@@ -45,6 +56,16 @@ macro_rules! conformance {
                 faults_neither_lose_nor_invent_entries,
             ]
         );
+    };
+    (live $site:expr, [$($check:ident),* $(,)?]) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                if let Some(site) = $site {
+                    $crate::log::conformance::$check(&site).await;
+                }
+            }
+        )*
     };
     ($site:expr, [$($check:ident),* $(,)?]) => {
         $(
@@ -299,8 +320,7 @@ pub(crate) async fn faults_neither_lose_nor_invent_entries(site: &impl Site) {
         said
     });
     let said: Vec<_> = join_all(writing).await.into_iter().flatten().collect();
-    // Whatever was still on its way has landed by then.
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    site.settle().await;
 
     let read = read_from(&site.open().await, Position(0)).await;
     assert!(read.is_sorted_by(|(a, _), (b, _)| a < b));

@@ -3,6 +3,9 @@
 pub mod bucket;
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(feature = "foundationdb")]
+pub mod foundationdb;
+pub mod home;
 pub mod memory;
 
 use std::fmt;
@@ -11,8 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// Place of an entry in the log. 0 is before the first entry; positions are dense from 1 in the memory and bucket
-/// backends, and only increasing in others.
+/// Place of an entry in the log: how many entries came before it, plus one. 0 is before the first entry.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -1,0 +1,349 @@
+//! Owns the log kept in FoundationDB: an entry is a few values under versionstamped keys, so that an append is one blind
+//! write, and the order of commits is the order of the log.
+//!
+//! Positions are not stored. Each process counts entries in the order of their stamps ([`keys`] says why all count
+//! alike), beginning at an anchor, a stamp whose position somebody wrote down. One task keeps the counted tail in memory
+//! ([`follow`]); appends, reads and waits ask it. See docs/adr/0007.
+
+mod address;
+mod append;
+mod chunks;
+mod client;
+mod follow;
+mod history;
+mod keys;
+mod network;
+mod owner;
+mod scan;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod trim;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use runtime::{Rng, SharedClock};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use super::{AppendError, MetadataLog, Position, ReadError};
+use crate::metric_definitions::LOG_ANSWER_AGE_SECONDS;
+pub use address::Address;
+use client::{CallError, Client};
+use follow::{Goal, Request};
+use keys::{Keys, Place, Stamp};
+pub use network::stop;
+use tail::{Lookup, Tail};
+
+/// The version of FoundationDB's interface that this speaks.
+const API_VERSION: i32 = 730;
+
+/// How often the age of the last answer is published.
+const AGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How a [`FoundationLog`] uses its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundationLogOptions {
+    /// How long one call may take.
+    pub request_timeout: Duration,
+    /// How long opening may take before the cluster counts as unreachable.
+    pub open_timeout: Duration,
+    /// How often the tail is read although no watch fired: watches can get lost.
+    pub poll_interval: Duration,
+    /// Bytes of recent entries kept in memory.
+    pub cache_bytes_max: usize,
+    /// The largest entry taken, in bytes. A transaction holds 10 MB at most.
+    pub entry_bytes_max: usize,
+}
+
+impl Default for FoundationLogOptions {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(5),
+            open_timeout: Duration::from_secs(10),
+            poll_interval: Duration::from_secs(1),
+            cache_bytes_max: 16 << 20,
+            entry_bytes_max: 8 << 20,
+        }
+    }
+}
+
+/// Who opens a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim<'a> {
+    /// A process of this cluster. A prefix that is nobody's becomes its own.
+    Join {
+        /// The cluster's id.
+        cluster_id: &'a str,
+    },
+    /// Somebody who only reads the log of this cluster.
+    Look {
+        /// The cluster's id.
+        cluster_id: &'a str,
+    },
+}
+
+/// Why a log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The address is malformed.
+    #[error(
+        "{text:?} names no FoundationDB cluster: {why}; write fdb:/path/to/fdb.cluster or \
+             fdb:/path/to/fdb.cluster?prefix=NAME"
+    )]
+    Address {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The cluster file is missing or is none.
+    #[error("{path} is no FoundationDB cluster file: {why}", path = path.display())]
+    ClusterFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The client library is of another version, or was stopped.
+    #[error("the FoundationDB client cannot be used: {0}")]
+    Library(String),
+    /// Nobody answers.
+    #[error(
+        "the FoundationDB cluster of {address} ({connection}) does not answer: {why}; is it running, is its database \
+         configured, can its coordinators be reached from here, and is it of version 7.3?"
+    )]
+    Unreachable {
+        /// What was opened.
+        address: Address,
+        /// The line of the cluster file.
+        connection: String,
+        /// What the last attempt met.
+        why: String,
+    },
+    /// Another cluster's log is there.
+    #[error(
+        "{address} holds the metadata log of cluster {owner}, and the bucket is that of cluster {cluster_id}: this is \
+         another cluster's prefix, or another cluster's bucket; give each cluster a prefix of its own (?prefix=NAME)"
+    )]
+    Foreign {
+        /// What was opened.
+        address: Address,
+        /// Whose it is.
+        owner: String,
+        /// Who opened it.
+        cluster_id: String,
+    },
+    /// There is something else.
+    #[error(
+        "{address} holds keys that are not those of a metadata log; choose another prefix (?prefix=NAME)"
+    )]
+    NotALog {
+        /// What was opened.
+        address: Address,
+    },
+    /// There is nothing.
+    #[error("there is no metadata log at {address}: is it the right cluster file and prefix?")]
+    Absent {
+        /// What was opened.
+        address: Address,
+    },
+    /// What is stored cannot be used.
+    #[error("the metadata log at {address} cannot be used: {why}")]
+    Unusable {
+        /// What was opened.
+        address: Address,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// What the handle and the task that keeps the tail share.
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    options: FoundationLogOptions,
+    rng: Rng,
+    tail: Mutex<Tail>,
+    seen: watch::Sender<Seen>,
+    /// Somebody said that there is something newer.
+    hinted: Notify,
+}
+
+/// What the task has seen last.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    position: Position,
+    /// Why the last look failed, if it did, and which failure that was.
+    failure: Option<(u64, String)>,
+}
+
+impl Shared {
+    fn announce(&self, error: Option<&CallError>) {
+        let position = self.tail.lock().end().position;
+        self.seen.send_if_modified(|seen| {
+            let failure = error.map(|error| {
+                let before = seen.failure.as_ref().map_or(0, |(count, _)| *count);
+                (before + 1, error.to_string())
+            });
+            let changed = failure.is_some() || seen.position != position;
+            *seen = Seen { position, failure };
+            changed
+        });
+    }
+}
+
+/// A process's handle on the log in FoundationDB.
+#[derive(Debug)]
+pub struct FoundationLog {
+    shared: Arc<Shared>,
+    requests: mpsc::Sender<Request>,
+    /// An entry whose stamp is worth writing down with the next append.
+    due_anchor: Mutex<Option<Place>>,
+    /// Where the last read of old entries ended.
+    cursor: Mutex<Place>,
+    #[cfg(test)]
+    faults: Mutex<append::Faults>,
+}
+
+impl FoundationLog {
+    /// Opens the log at `address`. Fails within about `open_timeout` if the cluster does not answer.
+    pub async fn open(
+        address: &Address,
+        claim: Claim<'_>,
+        clock: SharedClock,
+        rng: Rng,
+        options: FoundationLogOptions,
+    ) -> Result<Self, OpenError> {
+        let connection = address.connection()?;
+        network::start()?;
+        let unreachable = |error: CallError| OpenError::Unreachable {
+            address: address.clone(),
+            connection: connection.clone(),
+            why: error.to_string(),
+        };
+        let path = address.cluster_file.to_string_lossy();
+        let keys = Keys::new(&address.prefix);
+        let client =
+            Client::new(&path, keys, options.request_timeout, clock).map_err(unreachable)?;
+        let opening = owner::enter(&client, address, claim);
+        let end = match tokio::time::timeout(options.open_timeout, opening).await {
+            Err(_) => return Err(unreachable(CallError::Silent(options.open_timeout))),
+            Ok(entered) => entered?,
+        };
+        let end = end.map_err(unreachable)?;
+        let shared = Arc::new(Shared {
+            client,
+            tail: Mutex::new(Tail::new(end, options.cache_bytes_max)),
+            options,
+            rng,
+            seen: watch::Sender::default(),
+            hinted: Notify::new(),
+        });
+        let (requests, asked) = mpsc::channel(follow::REQUESTS_MAX);
+        tokio::spawn(follow::follow(Arc::clone(&shared), asked));
+        tokio::spawn(publish_age(
+            requests.clone().downgrade(),
+            Arc::clone(&shared),
+        ));
+        let log = Self {
+            shared,
+            requests,
+            due_anchor: Mutex::default(),
+            cursor: Mutex::default(),
+            #[cfg(test)]
+            faults: Mutex::default(),
+        };
+        log.advance(Goal::Now).await.map_err(unreachable)?;
+        Ok(log)
+    }
+
+    /// Waits until the tail has been read up to `goal`.
+    async fn advance(&self, goal: Goal) -> Result<(), CallError> {
+        let (reply, answer) = oneshot::channel();
+        let ended =
+            || CallError::Nonsense("the tail of the metadata log is not read any more".into());
+        let request = Request { goal, reply };
+        self.requests.send(request).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+/// A cluster that is at a version before that of an entry it holds.
+fn younger(version: i64, stamp: Stamp) -> CallError {
+    CallError::Nonsense(format!(
+        "FoundationDB is at version {version}, and the log holds an entry of version {}: the cluster was restored \
+         from a backup or replaced; advance it with `advanceversion` in fdbcli",
+        stamp.version()
+    ))
+}
+
+fn unavailable(error: CallError) -> ReadError {
+    ReadError::Unavailable(error.to_string())
+}
+
+/// Publishes how long ago the cluster last answered, as long as the log is open.
+async fn publish_age(open: mpsc::WeakSender<Request>, shared: Arc<Shared>) {
+    while open.upgrade().is_some() {
+        let age = shared.client.answer_age();
+        metrics::gauge!(LOG_ANSWER_AGE_SECONDS.name).set(age.as_secs_f64());
+        tokio::time::sleep(AGE_INTERVAL).await;
+    }
+}
+
+#[async_trait]
+impl MetadataLog for FoundationLog {
+    async fn append(&self, entry: Bytes) -> Result<Position, AppendError> {
+        self.append_entry(entry).await
+    }
+
+    async fn read(
+        &self,
+        after: Position,
+        bytes_max: usize,
+    ) -> Result<Vec<(Position, Bytes)>, ReadError> {
+        let mut known = self.shared.tail.lock().read(after, bytes_max);
+        if known == Lookup::AtEnd {
+            self.advance(Goal::Now).await.map_err(unavailable)?;
+            known = self.shared.tail.lock().read(after, bytes_max);
+        }
+        match known {
+            Lookup::Found(entries) => Ok(entries),
+            Lookup::AtEnd => Ok(Vec::new()),
+            Lookup::Older => self.read_history(after, bytes_max).await,
+        }
+    }
+
+    async fn tail(&self) -> Result<Position, ReadError> {
+        self.advance(Goal::Now).await.map_err(unavailable)?;
+        Ok(self.shared.tail.lock().end().position)
+    }
+
+    async fn wait(&self, after: Position) -> Result<(), ReadError> {
+        let mut seen = self.shared.seen.subscribe();
+        let failures = |seen: &Seen| seen.failure.as_ref().map_or(0, |(count, _)| *count);
+        let before = failures(&seen.borrow());
+        let now = seen
+            .wait_for(|now| now.position > after || failures(now) > before)
+            .await;
+        let now = now.map_err(|closed| ReadError::Unavailable(closed.to_string()))?;
+        match &now.failure {
+            Some((_, why)) if now.position <= after => Err(ReadError::Unavailable(why.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    fn hint(&self, at: Position) {
+        if at > self.shared.tail.lock().end().position {
+            self.shared.hinted.notify_one();
+        }
+    }
+
+    async fn trim(&self, through: Position) -> Result<u64, ReadError> {
+        self.trim_through(through).await
+    }
+}
