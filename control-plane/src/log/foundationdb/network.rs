@@ -53,6 +53,21 @@ fn boot() -> foundationdb::FdbResult<NetworkAutoStop> {
     }
 }
 
+/// Stops the thread when the tests of this process are over, as well as can be done: a test runner cannot be told to call
+/// [`stop`]. Called after the library was used, since what it has made until then is destroyed after this.
+#[cfg(test)]
+pub(super) fn stop_at_exit() {
+    extern "C" fn stop_elsewhere() {
+        // The library keeps things of the calling thread, and those of the main thread are destroyed by now.
+        let _ = std::thread::spawn(stop).join();
+    }
+    // SAFETY: it keeps a pointer to a function.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::atexit(stop_elsewhere);
+    }
+}
+
 /// Stops the thread if it runs. A process that has opened a log calls this before it exits; none can be opened after.
 pub fn stop() {
     *NETWORK.lock() = Network::Over("the FoundationDB client was stopped".into());

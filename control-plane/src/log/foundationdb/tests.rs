@@ -33,7 +33,9 @@ async fn try_open(
 ) -> Result<FoundationLog, OpenError> {
     let claim = Claim::Join { cluster_id: OWNER };
     let (clock, rng) = (SystemClock::shared(), Rng::from_os());
-    FoundationLog::open(address, claim, clock, rng, options).await
+    let opened = FoundationLog::open(address, claim, clock, rng, options).await;
+    super::network::stop_at_exit();
+    opened
 }
 
 async fn open(address: &Address) -> FoundationLog {

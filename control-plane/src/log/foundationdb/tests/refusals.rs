@@ -15,6 +15,7 @@ async fn refused(address: &Address, claim: Claim<'_>) -> String {
     };
     let (clock, rng) = (SystemClock::shared(), Rng::from_os());
     let opened = FoundationLog::open(address, claim, clock, rng, options).await;
+    super::super::network::stop_at_exit();
     opened.unwrap_err().to_string()
 }
 
