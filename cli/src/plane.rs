@@ -106,10 +106,10 @@ pub async fn open(
 }
 
 /// The cluster whose log is opened.
+#[cfg_attr(not(feature = "foundationdb"), expect(dead_code))]
 struct Cluster<'a> {
     id: &'a str,
     store: &'a Store,
-    #[cfg_attr(not(feature = "foundationdb"), expect(dead_code))]
     access: Access,
 }
 

@@ -9,11 +9,17 @@ mod address;
 mod append;
 mod chunks;
 mod client;
+mod database;
+#[cfg(test)]
+mod fake;
 mod follow;
 mod history;
 mod keys;
+#[cfg(feature = "foundationdb")]
 mod network;
 mod owner;
+#[cfg(feature = "foundationdb")]
+mod real;
 mod scan;
 mod tail;
 #[cfg(test)]
@@ -27,20 +33,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use runtime::{Rng, SharedClock};
+use runtime::Rng;
+#[cfg(feature = "foundationdb")]
+use runtime::SharedClock;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::{AppendError, MetadataLog, Position, ReadError};
 use crate::metric_definitions::LOG_ANSWER_AGE_SECONDS;
 pub use address::Address;
-use client::{CallError, Client};
+use client::Client;
+use database::CallError;
 use follow::{Goal, Request};
-use keys::{Keys, Place, Stamp};
+use keys::{Place, Stamp};
+#[cfg(feature = "foundationdb")]
 pub use network::stop;
 use tail::{Lookup, Tail};
-
-/// The version of FoundationDB's interface that this speaks.
-const API_VERSION: i32 = 730;
 
 /// How often the age of the last answer is published.
 const AGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -212,6 +219,7 @@ pub struct FoundationLog {
 
 impl FoundationLog {
     /// Opens the log at `address`. Fails within about `open_timeout` if the cluster does not answer.
+    #[cfg(feature = "foundationdb")]
     pub async fn open(
         address: &Address,
         claim: Claim<'_>,
@@ -221,15 +229,30 @@ impl FoundationLog {
     ) -> Result<Self, OpenError> {
         let connection = address.connection()?;
         network::start()?;
-        let unreachable = |error: CallError| OpenError::Unreachable {
+        let path = address.cluster_file.to_string_lossy();
+        let cluster = real::Cluster::new(&path, options.request_timeout);
+        let cluster = cluster.map_err(|error| OpenError::Unreachable {
             address: address.clone(),
             connection: connection.clone(),
             why: error.to_string(),
+        })?;
+        let client = Client::new(cluster, &address.prefix, options.request_timeout, clock);
+        Self::open_on(client, address, &connection, claim, rng, options).await
+    }
+
+    async fn open_on(
+        client: Client,
+        address: &Address,
+        connection: &str,
+        claim: Claim<'_>,
+        rng: Rng,
+        options: FoundationLogOptions,
+    ) -> Result<Self, OpenError> {
+        let unreachable = |error: CallError| OpenError::Unreachable {
+            address: address.clone(),
+            connection: connection.to_owned(),
+            why: error.to_string(),
         };
-        let path = address.cluster_file.to_string_lossy();
-        let keys = Keys::new(&address.prefix);
-        let client =
-            Client::new(&path, keys, options.request_timeout, clock).map_err(unreachable)?;
         let opening = owner::enter(&client, address, claim);
         let end = match tokio::time::timeout(options.open_timeout, opening).await {
             Err(_) => return Err(unreachable(CallError::Silent(options.open_timeout))),

@@ -3,7 +3,14 @@
 pub mod bucket;
 #[cfg(test)]
 pub(crate) mod conformance;
-#[cfg(feature = "foundationdb")]
+#[cfg(any(feature = "foundationdb", test))]
+#[cfg_attr(
+    not(feature = "foundationdb"),
+    allow(
+        dead_code,
+        reason = "without the feature only its logic is there, for tests"
+    )
+)]
 pub mod foundationdb;
 pub mod home;
 pub mod memory;

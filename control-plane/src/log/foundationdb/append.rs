@@ -1,10 +1,11 @@
 //! Appends: one blind write, and then the tail is read up to it, which tells its position.
 
 use bytes::Bytes;
-use foundationdb::options::MutationType;
 
 use super::chunks::{self, AppendId};
-use super::client::CallError;
+use super::database::Answer;
+#[cfg(test)]
+use super::database::CallError;
 use super::follow::Goal;
 use super::keys::{Keys, Place};
 use super::{FoundationLog, Shared};
@@ -68,31 +69,28 @@ impl FoundationLog {
     }
 
     /// Writes the entry. Gives the version at which it is there.
-    async fn commit(&self, id: AppendId, entry: &Bytes) -> Result<i64, CallError> {
+    async fn commit(&self, id: AppendId, entry: &Bytes) -> Answer<i64> {
         let client = &self.shared.client;
         let transaction = client.begin()?;
-        let keyed = MutationType::SetVersionstampedKey;
         for (number, chunk) in (0..).zip(chunks::cut(id, entry)) {
-            transaction.atomic_op(&client.keys.unstamped_chunk(number), &chunk, keyed);
+            transaction.set_stamped_key(&client.keys.unstamped_chunk(number), &chunk);
         }
-        let valued = MutationType::SetVersionstampedValue;
-        transaction.atomic_op(&client.keys.bell(), &Keys::unstamped_value(), valued);
+        transaction.set_stamped_value(&client.keys.bell(), &Keys::unstamped_value());
         if let Some(anchor) = self.due_anchor.lock().take() {
             transaction.set(&client.keys.anchor(anchor.position), &anchor.stamp.0);
         }
         #[cfg(test)]
         if let Some(fault) = self.fault() {
-            return match fault {
-                Fault::Kept => {
-                    client.commit(transaction).await?;
-                    Err(CallError::Said(foundationdb::FdbError::from_code(1_021)))
-                }
-                Fault::Lost => Err(CallError::Said(foundationdb::FdbError::from_code(1_021))),
-                Fault::Refused => Err(CallError::Said(foundationdb::FdbError::from_code(1_020))),
-            };
+            if fault == Fault::Kept {
+                client.call(transaction.commit()).await?;
+            }
+            return Err(CallError::Said {
+                code: 0,
+                message: format!("injected: {fault:?}"),
+                is_refusal: fault == Fault::Refused,
+            });
         }
-        let committed = client.commit(transaction).await?;
-        Ok(committed.committed_version()?)
+        client.call(transaction.commit()).await
     }
 
     fn appended(&self, place: Place) -> Position {
@@ -104,6 +102,7 @@ impl FoundationLog {
 }
 
 #[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     Kept,
     Lost,

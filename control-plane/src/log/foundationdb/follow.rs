@@ -1,14 +1,13 @@
 //! The task that keeps the tail: it reads what was committed as soon as somebody asks for it, a watch fires, or a second
 //! has passed.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
-use super::client::CallError;
+use super::database::{Answer, Watch};
 use super::scan::{self, Scan};
 
 /// How many may wait for the tail before others wait for a place among them.
@@ -29,10 +28,8 @@ pub(super) enum Goal {
 /// Somebody who waits for the tail.
 pub(super) struct Request {
     pub goal: Goal,
-    pub reply: oneshot::Sender<Result<(), CallError>>,
+    pub reply: oneshot::Sender<Answer<()>>,
 }
-
-type Watch = Pin<Box<dyn Future<Output = Result<(), foundationdb::FdbError>> + Send>>;
 
 /// Keeps the tail until nobody can ask any more.
 pub(super) async fn follow(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
@@ -94,15 +91,15 @@ async fn fired(watch: &mut Option<Watch>) {
 }
 
 /// Reads the tail up to `goal`, and sees to it that a watch is set from there on.
-async fn advance(shared: &Shared, goal: Goal, watch: &mut Option<Watch>) -> Result<(), CallError> {
+async fn advance(shared: &Shared, goal: Goal, watch: &mut Option<Watch>) -> Answer<()> {
     let client = &shared.client;
     let transaction = client.begin()?;
     let version = match goal {
         Goal::Version(version) => {
-            transaction.set_read_version(version);
+            transaction.read_at(version);
             version
         }
-        Goal::Now => client.read_version(&transaction).await?,
+        Goal::Now => client.call(transaction.read_version()).await?,
     };
     let end = shared.tail.lock().end();
     if version < end.stamp.version() {
@@ -112,12 +109,10 @@ async fn advance(shared: &Shared, goal: Goal, watch: &mut Option<Watch>) -> Resu
     let armed = watch
         .is_none()
         .then(|| transaction.watch(&client.keys.bell()));
-    let base = scan::base(client, &transaction, true).await?;
-    if base.position > end.position {
-        shared.tail.lock().skip_to(base);
-    }
+    let base = scan::base(client, &*transaction, true).await?;
+    shared.tail.lock().trimmed(base);
     let from = shared.tail.lock().end();
-    let mut scan = Scan::new(client, &transaction, from.stamp);
+    let mut scan = Scan::new(client, &*transaction, from.stamp);
     while let Some(entries) = scan.next().await? {
         let mut tail = shared.tail.lock();
         entries.into_iter().for_each(|entry| tail.push(entry));
@@ -125,8 +120,8 @@ async fn advance(shared: &Shared, goal: Goal, watch: &mut Option<Watch>) -> Resu
     drop(scan);
     shared.tail.lock().reached(version);
     if let Some(armed) = armed {
-        client.commit(transaction).await?;
-        *watch = Some(Box::pin(armed));
+        client.call(transaction.commit()).await?;
+        *watch = Some(armed);
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::chunks::Whole;
-use super::client::CallError;
+use super::database::Answer;
 use super::keys::{Place, Stamp};
 use super::scan::{self, Scan};
 use super::{FoundationLog, unavailable};
@@ -33,7 +33,7 @@ impl FoundationLog {
     }
 
     /// The stamp of an entry that is in the log or trimmed; `None` if it is trimmed.
-    pub(super) async fn stamp_of(&self, at: Position) -> Result<Option<Stamp>, CallError> {
+    pub(super) async fn stamp_of(&self, at: Position) -> Answer<Option<Stamp>> {
         if let Some(stamp) = self.shared.tail.lock().stamp(at) {
             return Ok(Some(stamp));
         }
@@ -48,19 +48,19 @@ impl FoundationLog {
         &self,
         after: Position,
         bytes_max: usize,
-    ) -> Result<Result<Vec<(Place, Bytes)>, Place>, CallError> {
+    ) -> Answer<Result<Vec<(Place, Bytes)>, Place>> {
         let client = &self.shared.client;
         let transaction = client.begin()?;
-        let base = scan::base(client, &transaction, true).await?;
+        let base = scan::base(client, &*transaction, true).await?;
         if base.position > after {
             return Ok(Err(base));
         }
         let cursor = *self.cursor.lock();
         let mut at = match cursor.position == after && after > base.position {
             true => cursor,
-            false => scan::anchor(client, &transaction, base, after).await?,
+            false => scan::anchor(client, &*transaction, base, after).await?,
         };
-        let mut scan = Scan::new(client, &transaction, at.stamp);
+        let mut scan = Scan::new(client, &*transaction, at.stamp);
         let mut found: Vec<(Place, Bytes)> = Vec::new();
         let mut bytes = 0usize;
         while let Some(entries) = scan.next().await? {

@@ -3,7 +3,10 @@
 use foundationdb::api::{FdbApiBuilder, NetworkAutoStop};
 use parking_lot::Mutex;
 
-use super::{API_VERSION, OpenError};
+use super::OpenError;
+
+/// The version of FoundationDB's interface that this speaks.
+const API_VERSION: i32 = 730;
 
 enum Network {
     Idle,

@@ -1,6 +1,7 @@
 //! Whose prefix it is, and where the log's counting begins.
 
-use super::client::{CallError, Client};
+use super::client::Client;
+use super::database::{Answer, CallError};
 use super::keys::Place;
 use super::scan;
 use super::{Address, Claim, OpenError};
@@ -26,7 +27,7 @@ pub(super) async fn enter(
     client: &Client,
     address: &Address,
     claim: Claim<'_>,
-) -> Result<Result<Place, CallError>, OpenError> {
+) -> Result<Answer<Place>, OpenError> {
     let (Claim::Join { cluster_id } | Claim::Look { cluster_id }) = claim;
     let mut last = None;
     for _ in 0..ATTEMPTS {
@@ -62,33 +63,29 @@ pub(super) async fn enter(
     Ok(Err(last.unwrap_or(CallError::Silent(client.timeout))))
 }
 
-async fn look(client: &Client, cluster_id: &str, may_take: bool) -> Result<Stored, CallError> {
+async fn look(client: &Client, cluster_id: &str, may_take: bool) -> Answer<Stored> {
     let transaction = client.begin()?;
     let key = client.keys.owner();
-    let Some(owner) = client.get(&transaction, &key, false).await? else {
+    let Some(owner) = client.call(transaction.get(&key, false)).await? else {
         let (from, to) = client.keys.all();
-        if !client
-            .page(&transaction, from, to, 1)
-            .await?
-            .rows
-            .is_empty()
-        {
+        let other = client.call(transaction.page(&from, &to, 1)).await?;
+        if !other.rows.is_empty() {
             return Ok(Stored::Other);
         }
         if !may_take {
             return Ok(Stored::Nothing);
         }
         transaction.set(&key, format!("{OWNER}{cluster_id}").as_bytes());
-        client.commit(transaction).await?;
+        client.call(transaction.commit()).await?;
         return Ok(Stored::Log(cluster_id.to_owned(), Place::default()));
     };
     let owner = std::str::from_utf8(&owner).ok();
     let Some(owner) = owner.and_then(|owner| owner.strip_prefix(OWNER)) else {
         return Ok(Stored::Other);
     };
-    let base = scan::base(client, &transaction, true).await?;
-    let newest = scan::anchor(client, &transaction, base, Position(u64::MAX)).await?;
-    let version = client.read_version(&transaction).await?;
+    let base = scan::base(client, &*transaction, true).await?;
+    let newest = scan::anchor(client, &*transaction, base, Position(u64::MAX)).await?;
+    let version = client.call(transaction.read_version()).await?;
     if version < newest.stamp.version() {
         return Err(super::younger(version, newest.stamp));
     }

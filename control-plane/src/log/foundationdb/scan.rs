@@ -1,9 +1,8 @@
 //! Reads entries in the order of the log, at one version, and says whether some were trimmed before they were read.
 
-use foundationdb::Transaction;
-
 use super::chunks::{Assembly, Whole};
-use super::client::{CallError, Client};
+use super::client::Client;
+use super::database::{Answer, CallError, Transaction};
 use super::keys::{Place, Stamp};
 use crate::log::Position;
 
@@ -13,7 +12,7 @@ const PAGE_BYTES: usize = 1 << 20;
 /// A walk along the log, at one version.
 pub(super) struct Scan<'a> {
     client: &'a Client,
-    transaction: &'a Transaction,
+    transaction: &'a dyn Transaction,
     /// The last key read.
     after: Vec<u8>,
     assembly: Assembly,
@@ -22,7 +21,7 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// A walk over what comes after the entry stamped `after`.
-    pub fn new(client: &'a Client, transaction: &'a Transaction, after: Stamp) -> Self {
+    pub fn new(client: &'a Client, transaction: &'a dyn Transaction, after: Stamp) -> Self {
         Self {
             client,
             transaction,
@@ -33,16 +32,14 @@ impl<'a> Scan<'a> {
     }
 
     /// The next entries; `None` once there are no more.
-    pub async fn next(&mut self) -> Result<Option<Vec<Whole>>, CallError> {
+    pub async fn next(&mut self) -> Answer<Option<Vec<Whole>>> {
         if !self.more {
             return Ok(None);
         }
         let keys = &self.client.keys;
         let end = keys.last_chunk(Stamp([0xff; 10]));
-        let page = self
-            .client
-            .page(self.transaction, self.after.clone(), end, PAGE_BYTES)
-            .await?;
+        let page = self.transaction.page(&self.after, &end, PAGE_BYTES);
+        let page = self.client.call(page).await?;
         self.more = page.more;
         let mut whole = Vec::new();
         for (key, value) in &page.rows {
@@ -62,11 +59,11 @@ impl<'a> Scan<'a> {
 /// What was trimmed last, as `transaction` sees it.
 pub(super) async fn base(
     client: &Client,
-    transaction: &Transaction,
+    transaction: &dyn Transaction,
     snapshot: bool,
-) -> Result<Place, CallError> {
+) -> Answer<Place> {
     let key = client.keys.base();
-    match client.get(transaction, &key, snapshot).await? {
+    match client.call(transaction.get(&key, snapshot)).await? {
         None => Ok(Place::default()),
         Some(value) => Place::decode(&value)
             .ok_or_else(|| CallError::Nonsense("the base of the metadata log is damaged".into())),
@@ -76,17 +73,14 @@ pub(super) async fn base(
 /// The last place up to and including `through` that is known without counting, not before `base`.
 pub(super) async fn anchor(
     client: &Client,
-    transaction: &Transaction,
+    transaction: &dyn Transaction,
     base: Place,
     through: Position,
-) -> Result<Place, CallError> {
+) -> Answer<Place> {
     let keys = &client.keys;
-    let found = client.last(
-        transaction,
-        keys.anchor(Position(base.position.0.saturating_add(1))),
-        keys.anchor(through),
-    );
-    let Some((key, value)) = found.await? else {
+    let from = keys.anchor(Position(base.position.0.saturating_add(1)));
+    let through = keys.anchor(through);
+    let Some((key, value)) = client.call(transaction.last(&from, &through)).await? else {
         return Ok(base);
     };
     let damaged = || CallError::Nonsense("an anchor of the metadata log is damaged".into());

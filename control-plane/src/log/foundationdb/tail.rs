@@ -88,11 +88,19 @@ impl Tail {
         self.version = self.version.max(version);
     }
 
-    /// Goes on from `base`, entries up to there having been trimmed before they were counted.
-    pub fn skip_to(&mut self, base: Place) {
-        self.end = base;
-        self.recent.clear();
-        self.recent_bytes = 0;
+    /// Forgets what was trimmed, which is everything up to `base`; goes on from there if it is not even counted.
+    pub fn trimmed(&mut self, base: Place) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|(first, _)| first.position <= base.position)
+        {
+            let (_, entry) = self.recent.pop_front().unwrap_or_default();
+            self.recent_bytes -= entry.len();
+        }
+        if self.end.position < base.position {
+            self.end = base;
+        }
     }
 
     /// Entries after `after`, at least one if one is there, and no more than about `bytes_max` bytes.
@@ -196,7 +204,7 @@ mod tests {
             position: Position(10),
             stamp: Stamp([10; 10]),
         };
-        tail.skip_to(base);
+        tail.trimmed(base);
         assert_eq!(tail.read(Position(3), 10), Lookup::Older);
         tail.push(whole(11, 1));
         assert_eq!(tail.end().position, Position(11));

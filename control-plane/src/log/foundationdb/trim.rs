@@ -1,6 +1,6 @@
 //! Deletes old entries: their range is cleared, and the base remembers how many that were.
 
-use super::client::CallError;
+use super::database::Answer;
 use super::follow::Goal;
 use super::keys::{Place, Stamp};
 use super::{FoundationLog, scan, unavailable};
@@ -18,7 +18,7 @@ impl FoundationLog {
         self.clear(through).await.map_err(unavailable)
     }
 
-    async fn clear(&self, through: Position) -> Result<u64, CallError> {
+    async fn clear(&self, through: Position) -> Answer<u64> {
         let Some(stamp) = self.stamp_of(through).await? else {
             return Ok(0);
         };
@@ -26,7 +26,7 @@ impl FoundationLog {
         let keys = &client.keys;
         let transaction = client.begin()?;
         // Not a snapshot: of two who trim at once, one conflicts and tries again another time.
-        let base = scan::base(client, &transaction, false).await?;
+        let base = scan::base(client, &*transaction, false).await?;
         if base.position >= through {
             return Ok(0);
         }
@@ -35,15 +35,15 @@ impl FoundationLog {
             key
         };
         let first = keys.chunk(Stamp::default(), 0);
-        transaction.clear_range(&first, &after(keys.last_chunk(stamp)));
+        transaction.clear(&first, &after(keys.last_chunk(stamp)));
         let first = keys.anchor(Position(0));
-        transaction.clear_range(&first, &after(keys.anchor(through)));
+        transaction.clear(&first, &after(keys.anchor(through)));
         let new = Place {
             position: through,
             stamp,
         };
         transaction.set(&keys.base(), &new.encode());
-        client.commit(transaction).await?;
+        client.call(transaction.commit()).await?;
         Ok(through.0 - base.position.0)
     }
 }

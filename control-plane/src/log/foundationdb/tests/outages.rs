@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::{Address, FoundationLogOptions};
+use super::live::{open, try_open};
 use super::server::Server;
-use super::{Address, FoundationLogOptions, open, read_from, try_open};
-use crate::log::conformance::Handle;
+use crate::log::conformance::{Handle, read_from};
 use crate::log::{AppendError, MetadataLog, Position, ReadError};
 
 fn impatient() -> FoundationLogOptions {

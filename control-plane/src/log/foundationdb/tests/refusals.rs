@@ -6,7 +6,8 @@ use runtime::{Rng, SystemClock};
 
 use super::super::keys::Keys;
 use super::super::{Address, Claim, FoundationLog, FoundationLogOptions, OpenError};
-use super::{OWNER, new_address, open, server, try_open};
+use super::live::{new_address, open, try_open};
+use super::{OWNER, server};
 
 async fn refused(address: &Address, claim: Claim<'_>) -> String {
     let options = FoundationLogOptions {
