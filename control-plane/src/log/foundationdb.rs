@@ -3,7 +3,7 @@
 //!
 //! Positions are not stored. Each process counts entries in the order of their stamps ([`keys`] says why all count
 //! alike), beginning at an anchor, a stamp whose position somebody wrote down. One task keeps the counted tail in memory
-//! ([`follow`]); appends, reads and waits ask it. See docs/adr/0007.
+//! ([`follow`]); appends, reads and waits ask it. See docs/adr/0009.
 
 mod address;
 mod append;
