@@ -11,7 +11,7 @@ use tests::cluster::{admin_get, agents, fenced, until};
 use tests::place::Place;
 use tests::process::Process;
 use tests::raw::{Batch, Raw};
-use tests::s3::{Latency, Op};
+use tests::s3::{Effect, Latency, Op, Rule};
 use tests::workload::{self, Workload};
 
 const TOPIC: &str = "orders";
@@ -121,6 +121,39 @@ fn fail_writes(faults: &Faults) {
         under: "data/".to_owned(),
         ..FaultPlan::default()
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_cannot_reach_the_log_is_not_ready_until_it_can() {
+    let place = Place::s3().await.unwrap();
+    let process = place
+        .broker("alone")
+        .arg("--agent-heartbeat-ms", "200ms")
+        .arg("--agent-unwell-after-ms", "2s")
+        .arg("--store-request-timeout-ms", "500ms")
+        .allow(" WARN ")
+        .start()
+        .await
+        .unwrap();
+    let admin = process.admin.clone().unwrap();
+    let ready = || async { admin_get(&admin, "/readyz").await.unwrap() };
+    assert_eq!(ready().await.0, 200);
+    place.faults().add(Rule::always(&[], Effect::Hang));
+    until("it is not ready", SEEN_WITHIN, || async {
+        ready().await.0 == 503
+    })
+    .await;
+    let (_, why) = ready().await;
+    assert!(
+        why.contains("health: the metadata log has not answered"),
+        "{why}"
+    );
+    assert_eq!(admin_get(&admin, "/healthz").await.unwrap().0, 200);
+    place.faults().clear();
+    until("it is ready again", SEEN_WITHIN, || async {
+        ready().await.0 == 200
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

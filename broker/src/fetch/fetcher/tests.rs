@@ -259,6 +259,34 @@ async fn responses_together_stay_within_the_memory_for_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_tells_where_to_read_instead_as_often_as_it_is_asked() {
+    let (agent, topic) = agent(1).await;
+    agent.write(&[(tp(topic, 0), batch(3, 100))]).await;
+    let nearer = || Some(Nearer::new(|partition| 40 + partition.partition as i32));
+    let mut first = parts(&[fetch(topic, 0, 0)], 60_000, 1);
+    first.session.epoch = super::super::session::INITIAL_EPOCH;
+    first.nearer = nearer();
+    let sent = agent.fetcher.fetch(first).await;
+    for epoch in 1..4 {
+        let mut next = parts(&[], 60_000, 1);
+        next.session.session_id = sent.session_id;
+        next.session.epoch = epoch;
+        next.nearer = nearer();
+        let again = agent.fetcher.fetch(next).await;
+        let told: Vec<_> = again.partitions.iter().map(|p| p.preferred).collect();
+        assert_eq!(told, [Some(40)], "epoch {epoch}");
+        assert_eq!(again.partitions[0].records.bytes, 0);
+        assert_eq!(again.partitions[0].high_watermark, 3);
+    }
+    let mut here = parts(&[], 60_000, 1);
+    here.session.session_id = sent.session_id;
+    here.session.epoch = 4;
+    let read = agent.fetcher.fetch(here).await;
+    assert_eq!(bases(&read), [[0]]);
+    assert_eq!(read.partitions[0].preferred, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_goes_on_from_what_it_told() {
     let (agent, topic) = agent(2).await;
     let mut first = parts(&[fetch(topic, 0, 0), fetch(topic, 1, 0)], 0, 1);
