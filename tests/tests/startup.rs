@@ -133,6 +133,18 @@ async fn a_metadata_log_that_is_not_there_is_refused_with_those_that_are() {
 }
 
 #[tokio::test]
+async fn blocks_of_zones_that_are_none_are_named() {
+    for (blocks, why) in [
+        ("10.0.0.0/19=a,10.0.32.1/19=b", "10.0.32.1/19=b"),
+        ("10.0.0.0/40=a", "0 to 32"),
+        ("10.0.0.0/19", "names no zone"),
+    ] {
+        let refusal = refused_on_a_folder(&["--client-zone-cidrs", blocks], &[]).await;
+        refusal.assert_says(&["client.zone.cidrs", why, "ADDRESS/PREFIX=ZONE"]);
+    }
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_named() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -43,13 +43,24 @@ async fn handle(call: Call) -> Answer {
         key_type => key_type,
     };
     let nodes = call.broker.nodes();
-    let find = |key: &StrBytes| call.look(|state, view| find(state, &nodes, view, key_type, key));
-    if version >= 4 {
-        let coordinators = body.coordinator_keys.iter().map(find).collect();
-        let response = FindCoordinatorResponse::default().with_coordinators(coordinators);
-        return call.request.respond(&response);
-    }
-    let found = find(&body.key);
+    let keys = match version {
+        4.. => body.coordinator_keys.as_slice(),
+        _ => std::slice::from_ref(&body.key),
+    };
+    let mut coordinators: Vec<Coordinator> = call.look(|state, view| {
+        let found = keys.iter();
+        found
+            .map(|key| find(state, &nodes, view, key_type, key))
+            .collect()
+    });
+    let found = match coordinators.pop() {
+        Some(found) if version < 4 => found,
+        last => {
+            coordinators.extend(last);
+            let response = FindCoordinatorResponse::default().with_coordinators(coordinators);
+            return call.request.respond(&response);
+        }
+    };
     let response = FindCoordinatorResponse::default()
         .with_error_code(found.error_code)
         .with_error_message(found.error_message)
