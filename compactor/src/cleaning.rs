@@ -13,8 +13,8 @@ use object_format::batch::BatchHeader;
 
 use crate::clean::{self, AbortedRanges, Cleaned, KeyMap, NoteError, Rules};
 use crate::jobs::{each_partition, finish};
-use crate::layout::{Part, Stretch};
-use crate::policy::{CompactPolicy, Defaults, Policy};
+use crate::layout::{Limits, Part, Stretch};
+use crate::policy::{CompactPolicy, Defaults, Policies};
 use crate::rewrite::{Batches, Passing, RewriteError, Rewritten, Sink, Source, Tools};
 
 /// How a pass is done.
@@ -68,73 +68,108 @@ pub async fn clean(tools: &Tools, options: &Options) -> Result<Option<Rewritten>
     result.map(Some)
 }
 
+/// The partition of which the greatest share is dirty. Of most partitions next to nothing has to be looked at: where no
+/// topic is compacted, and where nothing that may be cleaned was written since the last pass.
 fn dirtiest(tools: &Tools, defaults: &Defaults, wall_ms: i64) -> Option<Due> {
-    let mut dirtiest: Option<Due> = None;
     let claimed: BTreeSet<TopicPartition> = tools.session.replica().read(|state| {
         let jobs = state.live_jobs();
         jobs.flat_map(|(_, job)| job.partitions.iter().copied())
             .collect()
     });
-    each_partition::<()>(&tools.session, |state, of| {
-        let found = due(state, of, tools, defaults, wall_ms).filter(|_| !claimed.contains(&of));
-        let ratio = |due: &Due| due.dirty_ratio;
-        if found.as_ref().map(ratio) > dirtiest.as_ref().map(ratio) {
-            dirtiest = found;
+    let mut policies = Policies::new(defaults);
+    let mut dirtiest: Option<(f64, TopicPartition)> = None;
+    each_partition::<()>(&tools.session, |state, of, partition| {
+        let policy = policies.of(state, of.topic).and_then(|p| p.compact);
+        let look = |policy| Look::new(state, &tools.limits, policy, wall_ms);
+        let ratio = policy.and_then(|policy| look(policy).dirty_ratio(partition));
+        if ratio > dirtiest.map(|(ratio, _)| ratio) && !claimed.contains(&of) {
+            dirtiest = ratio.map(|ratio| (ratio, of));
         }
         ControlFlow::Continue(())
     });
-    dirtiest
+    let (_, of) = dirtiest?;
+    tools.session.replica().read(|state| {
+        let policy = policies.of(state, of.topic)?.compact?;
+        let look = Look::new(state, &tools.limits, policy, wall_ms);
+        look.due(of, state.partition(of)?)
+    })
 }
 
-/// Whether a partition is to be cleaned, and what of it.
-fn due(
-    state: &State,
-    of: TopicPartition,
-    tools: &Tools,
-    defaults: &Defaults,
-    wall_ms: i64,
-) -> Option<Due> {
-    let (partition, topic) = (state.partition(of)?, state.topic(of.topic)?);
-    let policy = Policy::of(state, topic, defaults).compact?;
-    let now_ms = state.log_time_ms().min(wall_ms);
-    let stable = partition.last_stable_offset();
-    let may_be_cleaned = |(base, extent): &(i64, Extent)| {
-        let object = state.object(extent.object);
-        let is_ready = object.is_some_and(|object| !tools.limits.is_fresh(object));
-        let is_old = now_ms.saturating_sub(extent.max_timestamp) >= policy.min_lag_ms;
-        is_ready && is_old && extent.end_offset(*base) <= stable && !state.is_damaged(extent.object)
-    };
-    let extents = partition
-        .extents
-        .iter()
-        .map(|(&base, extent)| (base, *extent));
-    let extents: Vec<(i64, Extent)> = extents.take_while(may_be_cleaned).collect();
-    let dirty_from = partition.cleaned_to;
-    let is_dirty = |(base, extent): &&(i64, Extent)| extent.end_offset(*base) > dirty_from;
-    let bytes = |(_, extent): &(i64, Extent)| extent.bytes;
-    let dirty: u64 = extents.iter().filter(is_dirty).map(bytes).sum();
-    let all: u64 = extents.iter().map(bytes).sum();
-    if dirty == 0 {
-        return None;
+/// What decides whether a partition is to be cleaned.
+struct Look<'a> {
+    state: &'a State,
+    limits: &'a Limits,
+    policy: CompactPolicy,
+    now_ms: i64,
+}
+
+impl<'a> Look<'a> {
+    fn new(state: &'a State, limits: &'a Limits, policy: CompactPolicy, wall_ms: i64) -> Self {
+        Self {
+            state,
+            limits,
+            policy,
+            now_ms: state.log_time_ms().min(wall_ms),
+        }
     }
-    let oldest = extents
-        .iter()
-        .filter(is_dirty)
-        .map(|(_, e)| e.max_timestamp)
-        .min()?;
-    let is_overdue = now_ms.saturating_sub(oldest) > policy.max_lag_ms;
-    let dirty_ratio = match is_overdue {
-        true => f64::INFINITY,
-        false => dirty as f64 / all.max(1) as f64,
-    };
-    (dirty_ratio >= policy.min_dirty_ratio).then_some(())?;
-    Some(Due {
-        stretch: Stretch::of(of, partition, &extents)?,
-        dirty_from,
-        aborted: aborted(partition),
-        policy,
-        dirty_ratio,
-    })
+
+    /// Whether an extent may be cleaned, `stable` being the partition's last stable offset.
+    fn admits(&self, base: i64, extent: &Extent, stable: i64) -> bool {
+        let is_old = self.now_ms.saturating_sub(extent.max_timestamp) >= self.policy.min_lag_ms;
+        if !is_old || extent.end_offset(base) > stable {
+            return false;
+        }
+        let object = self.state.object(extent.object);
+        object.is_some_and(|object| !self.limits.is_fresh(object))
+            && !self.state.is_damaged(extent.object)
+    }
+
+    /// What of a partition may be cleaned.
+    fn cleanable<'p>(&self, partition: &'p Partition) -> impl Iterator<Item = (i64, &'p Extent)> {
+        let stable = partition.last_stable_offset();
+        let extents = partition.extents.iter().map(|(&base, e)| (base, e));
+        extents.take_while(move |(base, extent)| self.admits(*base, extent, stable))
+    }
+
+    /// The share of its bytes that no pass has taken into account; infinite if they have waited for too long. `None` if
+    /// it is not to be cleaned.
+    fn dirty_ratio(&self, partition: &Partition) -> Option<f64> {
+        let dirty_from = partition.cleaned_to;
+        let (base, first) = partition.extents_from(dirty_from).next()?;
+        if !self.admits(base, first, partition.last_stable_offset()) {
+            return None;
+        }
+        let (mut dirty, mut all, mut oldest) = (0, 0, i64::MAX);
+        for (base, extent) in self.cleanable(partition) {
+            all += extent.bytes;
+            if extent.end_offset(base) > dirty_from {
+                dirty += extent.bytes;
+                oldest = oldest.min(extent.max_timestamp);
+            }
+        }
+        let is_overdue = self.now_ms.saturating_sub(oldest) > self.policy.max_lag_ms;
+        let ratio = match is_overdue {
+            true => f64::INFINITY,
+            false => dirty as f64 / all.max(1) as f64,
+        };
+        (dirty > 0 && ratio >= self.policy.min_dirty_ratio).then_some(ratio)
+    }
+
+    /// The same with what is needed to do it.
+    fn due(&self, of: TopicPartition, partition: &Partition) -> Option<Due> {
+        let dirty_ratio = self.dirty_ratio(partition)?;
+        let extents = self
+            .cleanable(partition)
+            .map(|(base, extent)| (base, *extent));
+        let extents: Vec<(i64, Extent)> = extents.collect();
+        Some(Due {
+            stretch: Stretch::of(of, partition, &extents)?,
+            dirty_from: partition.cleaned_to,
+            aborted: aborted(partition),
+            policy: self.policy,
+            dirty_ratio,
+        })
+    }
 }
 
 fn aborted(partition: &Partition) -> Vec<(i64, i64, i64)> {

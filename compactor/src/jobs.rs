@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use control_plane::replica::Session;
-use control_plane::state::{ClaimJob, FinishJob, JobKind, JobRejection, ReportScrub, State};
+use control_plane::state::{
+    ClaimJob, FinishJob, JobKind, JobRejection, Partition, ReportScrub, State,
+};
 use object_format::TopicPartition;
 
 use crate::layout::{self, Stretch};
@@ -22,17 +24,17 @@ const PARTITIONS_MAX: usize = 4_096;
 /// undeleted; a bounded number of them at a time, until it breaks.
 pub fn each_partition<B>(
     session: &Session,
-    mut look: impl FnMut(&State, TopicPartition) -> ControlFlow<B>,
+    mut look: impl FnMut(&State, TopicPartition, &Partition) -> ControlFlow<B>,
 ) -> Option<B> {
     let mut from = Some(TopicPartition::default());
     while let Some(start) = from.take() {
         let broken = session.replica().read(|state| {
-            for (n, (of, _)) in state.stored_partitions_from(start).enumerate() {
+            for (n, (of, partition)) in state.stored_partitions_from(start).enumerate() {
                 if n == SLICE {
                     from = Some(of);
                     break;
                 }
-                if let ControlFlow::Break(found) = look(state, of) {
+                if let ControlFlow::Break(found) = look(state, of, partition) {
                     return Some(found);
                 }
             }
@@ -62,14 +64,9 @@ pub async fn layout(tools: &Tools, at_once: bool) -> Result<Option<Rewritten>, R
     };
     run(tools, claim, || {
         let mut stretches: Vec<Stretch> = Vec::new();
-        each_partition::<()>(&tools.session, |state, of| {
-            // What is left of a deleted topic in an object would keep all of it.
-            let partition = state.stored_partition(of);
-            stretches.extend(
-                partition
-                    .into_iter()
-                    .flat_map(|p| layout::gather(of, p, &chosen)),
-            );
+        // Also of deleted topics: what is left of one in an object would keep all of it.
+        each_partition::<()>(&tools.session, |_, of, partition| {
+            stretches.extend(layout::gather(of, partition, &chosen));
             ControlFlow::Continue(())
         });
         stretches
@@ -90,10 +87,10 @@ pub async fn merge(tools: &Tools) -> Result<Option<Rewritten>, RewriteError> {
     });
     let mut stretches: Vec<Stretch> = Vec::new();
     let mut bytes = 0;
-    each_partition(&tools.session, |state, of| {
-        let partition = state.partition(of).filter(|_| !taken.contains(&of));
-        let found = partition.and_then(|p| layout::merge(state, of, p, &tools.limits));
-        if let Some(stretch) = found {
+    each_partition(&tools.session, |state, of, partition| {
+        let found = layout::merge(state, of, partition, &tools.limits);
+        let is_wanted = |_: &Stretch| !taken.contains(&of) && state.topic(of.topic).is_some();
+        if let Some(stretch) = found.filter(is_wanted) {
             bytes += stretch.bytes();
             stretches.push(stretch);
         }

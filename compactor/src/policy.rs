@@ -2,6 +2,7 @@
 //! time, and that over this process's settings.
 
 use control_plane::state::{State, Topic};
+use object_format::TopicId;
 use runtime::settings::Resolved;
 
 /// What topics have that set nothing themselves.
@@ -107,6 +108,36 @@ impl CompactPolicy {
     }
 }
 
+/// The policies of topics that are asked for partition by partition: each is looked up once.
+#[derive(Debug)]
+pub struct Policies<'a> {
+    defaults: &'a Defaults,
+    last: Option<(TopicId, Option<Policy>)>,
+}
+
+impl<'a> Policies<'a> {
+    /// None yet.
+    pub fn new(defaults: &'a Defaults) -> Self {
+        Self {
+            defaults,
+            last: None,
+        }
+    }
+
+    /// The policy of a topic; none if it does not exist, or is deleted.
+    pub fn of(&mut self, state: &State, topic: TopicId) -> Option<Policy> {
+        match self.last {
+            Some((last, policy)) if last == topic => policy,
+            _ => {
+                let found = state.topic(topic);
+                let policy = found.map(|found| Policy::of(state, found, self.defaults));
+                self.last = Some((topic, policy));
+                policy
+            }
+        }
+    }
+}
+
 /// What is set for a topic, and for all brokers at run time.
 struct Layers<'a> {
     state: &'a State,
@@ -128,7 +159,10 @@ impl<'a> Layers<'a> {
 
 #[cfg(test)]
 mod tests {
-    use control_plane::state::Topic;
+    use control_plane::log::Position;
+    use control_plane::state::{Command, CreateTopic, DeleteTopic, Entry, RegisterAgent, Topic};
+    use object_format::AgentEpoch;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -146,6 +180,55 @@ mod tests {
 
     fn policy(configs: &[(&str, &str)]) -> Policy {
         Policy::of(&State::new(), &topic(configs), &Defaults::default())
+    }
+
+    #[test]
+    fn each_topic_has_its_own_policy_and_a_deleted_one_none() {
+        let id = |n| TopicId(Uuid::from_u128(n));
+        let registration = RegisterAgent {
+            nonce: Uuid::from_u128(9),
+            agent_id: "a".to_owned(),
+            host: String::new(),
+            port: 0,
+            peer_address: String::new(),
+            zone: None,
+            version_max: 1,
+        };
+        let create = |n: u128| CreateTopic {
+            name: format!("t{n}"),
+            id: id(n),
+            partitions: 1,
+            configs: [("retention.ms".to_owned(), n.to_string())].into(),
+        };
+        let delete = DeleteTopic {
+            id: id(3),
+            window_ms: 1000,
+        };
+        let commands: [Command; 5] = [
+            registration.into(),
+            create(1).into(),
+            create(2).into(),
+            create(3).into(),
+            delete.into(),
+        ];
+        let mut state = State::new();
+        for (n, command) in commands.into_iter().enumerate() {
+            let entry = Entry {
+                writer: AgentEpoch(u64::from(n > 0)),
+                sequence: n as u64,
+                time_ms: 1,
+                commands: vec![command],
+            };
+            state
+                .apply(Position(n as u64 + 1), &entry.encode(1))
+                .unwrap();
+        }
+        let defaults = Defaults::default();
+        let mut policies = Policies::new(&defaults);
+        let found = [1, 1, 2, 3, 1, 4].map(|n| policies.of(&state, id(n)));
+        let retention = found.map(|policy| policy.map(|p| p.retention_ms));
+        let (one, two) = (Some(Some(1)), Some(Some(2)));
+        assert_eq!(retention, [one, one, two, None, one, None]);
     }
 
     #[test]

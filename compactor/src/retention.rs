@@ -10,7 +10,7 @@ use object_format::TopicPartition;
 
 use crate::jobs::each_partition;
 use crate::metric_definitions as names;
-use crate::policy::{Defaults, Policy};
+use crate::policy::{Defaults, Policies, Policy};
 
 const LEASE: &str = "retention";
 
@@ -33,8 +33,10 @@ pub async fn pass(
         return Ok(0);
     }
     let mut due = Vec::new();
-    each_partition::<()>(session, |state, of| {
-        due.extend(to_delete(state, of, defaults, wall_ms));
+    let mut policies = Policies::new(defaults);
+    each_partition::<()>(session, |state, of, partition| {
+        let policy = policies.of(state, of.topic);
+        due.extend(policy.and_then(|policy| to_delete(state, of, partition, &policy, wall_ms)));
         ControlFlow::Continue(())
     });
     for batch in due.chunks(BATCH) {
@@ -49,11 +51,10 @@ pub async fn pass(
 fn to_delete(
     state: &State,
     of: TopicPartition,
-    defaults: &Defaults,
+    partition: &Partition,
+    policy: &Policy,
     wall_ms: i64,
 ) -> Option<DeleteRecords> {
-    let (partition, topic) = (state.partition(of)?, state.topic(of.topic)?);
-    let policy = Policy::of(state, topic, defaults);
     // Both clocks must agree that a record is old: neither an agent's nor one's own that runs ahead deletes anything.
     let now_ms = state.log_time_ms().min(wall_ms);
     let by_age = policy

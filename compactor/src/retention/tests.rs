@@ -91,7 +91,10 @@ fn state(configs: &[(&str, &str)], timestamps: &[i64]) -> State {
 
 fn deleted_before(configs: &[(&str, &str)], timestamps: &[i64], wall_ms: i64) -> Option<i64> {
     let state = state(configs, timestamps);
-    let delete = to_delete(&state, partition(), &Defaults::default(), wall_ms);
+    let (of, defaults) = (partition(), Defaults::default());
+    let policy = Policies::new(&defaults).of(&state, of.topic).unwrap();
+    let found = state.partition(of).unwrap();
+    let delete = to_delete(&state, of, found, &policy, wall_ms);
     delete.map(|delete| delete.before_offset)
 }
 
