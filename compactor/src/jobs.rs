@@ -20,6 +20,9 @@ const SLICE: usize = 1_000;
 /// Most partitions that one job merges runs of.
 const PARTITIONS_MAX: usize = 4_096;
 
+/// A job takes no further partition once it has so many runs and markers.
+const PARTS_FULL: usize = 100_000;
+
 /// Calls `look` with the state and each partition whose records are kept, also those of deleted topics that may be
 /// undeleted; a bounded number of them at a time, until it breaks.
 pub fn each_partition<B>(
@@ -74,7 +77,7 @@ pub async fn layout(tools: &Tools, at_once: bool) -> Result<Option<Rewritten>, R
     .await
 }
 
-/// Merges short runs of partitions that have many. `None` if there is nothing to do.
+/// Merges short runs of partitions that have many, and makes runs of many markers. `None` if there is nothing to do.
 ///
 /// # Errors
 /// As [`layout`].
@@ -86,15 +89,18 @@ pub async fn merge(tools: &Tools) -> Result<Option<Rewritten>, RewriteError> {
             .collect()
     });
     let mut stretches: Vec<Stretch> = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut parts) = (0, 0);
     each_partition(&tools.session, |state, of, partition| {
-        let found = layout::merge(state, of, partition, &tools.limits);
+        let found = layout::markers(of, partition)
+            .or_else(|| layout::merge(state, of, partition, &tools.limits));
         let is_wanted = |_: &Stretch| !taken.contains(&of) && state.topic(of.topic).is_some();
         if let Some(stretch) = found.filter(is_wanted) {
             bytes += stretch.bytes();
+            parts += stretch.parts.len();
             stretches.push(stretch);
         }
-        match bytes >= tools.limits.job_bytes || stretches.len() == PARTITIONS_MAX {
+        let is_full = bytes >= tools.limits.job_bytes || parts >= PARTS_FULL;
+        match is_full || stretches.len() == PARTITIONS_MAX {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }

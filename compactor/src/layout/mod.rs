@@ -5,6 +5,7 @@
 //! is an end to it. Runs are merged only into one several times as long as the longest of them, so that a byte is
 //! rewritten a number of times that is logarithmic in the length of a run (see [`merge`]).
 
+mod markers;
 mod merge;
 mod objects;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::time::Duration;
 use control_plane::state::{Extent, Marker, ObjectState, Partition};
 use object_format::TopicPartition;
 
+pub use markers::{MARKERS_MIN, markers};
 pub use merge::merge;
 pub use objects::{Chosen, choose, fresh_backlog, gather};
 

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use control_plane::log::Position;
 use control_plane::state::{
     BatchMeta, ClaimJob, Command, CommitObject, CommitRun, CreateTopic, DeleteRecords, Entry,
-    JobKind, Outcome, RegisterAgent, ReplaceExtents, Replacement, State, Verdict,
+    JobKind, Outcome, Producer, RegisterAgent, ReplaceExtents, Replacement, State, TransactionEnd,
+    Verdict, WriteMarkers,
 };
 use object_format::{AgentEpoch, ObjectId, TopicId};
 use proptest::prelude::*;
@@ -300,6 +301,42 @@ fn damaged_objects_are_left_alone() {
         &chosen,
     );
     assert_eq!(stretches.len(), 2, "what lies around it is rewritten apart");
+}
+
+#[test]
+fn markers_become_a_run_where_enough_of_them_follow_one_another() {
+    let mut site = Site::new();
+    let mark = |site: &mut Site, count: usize| {
+        for _ in 0..count {
+            let write = WriteMarkers {
+                producer: Producer { id: 1, epoch: 0 },
+                end: TransactionEnd::Commit,
+                partitions: vec![partition(0)],
+            };
+            site.apply(write.into());
+        }
+    };
+    let found = |site: &Site| {
+        let found = site.state.partition(partition(0)).unwrap();
+        let stretch = markers(partition(0), found)?;
+        assert!(stretch.is_dense());
+        let offsets = stretch.parts.first()?.base_offset()..stretch.parts.last()?.end_offset();
+        Some(offsets)
+    };
+    mark(&mut site, MARKERS_MIN - 1);
+    assert_eq!(found(&site), None);
+    site.produce(&[(0, 100)]);
+    mark(&mut site, MARKERS_MIN - 1);
+    assert_eq!(found(&site), None, "there is a record between them");
+    mark(&mut site, 1);
+    assert_eq!(found(&site), Some(64..128));
+    // What is before the log start offset is gone with it.
+    let delete = DeleteRecords {
+        partition: partition(0),
+        before_offset: 65,
+    };
+    site.apply(delete.into());
+    assert_eq!(found(&site), None);
 }
 
 proptest! {

@@ -5,5 +5,6 @@
 mod compacted;
 mod damage;
 mod deleted;
+mod markers;
 mod seeded;
 mod world;

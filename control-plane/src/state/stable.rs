@@ -45,6 +45,11 @@ impl Partition {
         })
     }
 
+    /// How many markers have not become part of an extent.
+    pub fn markers_count(&self) -> usize {
+        self.markers.len()
+    }
+
     /// Markers from `offset` on, by their offsets.
     pub fn markers_from(&self, offset: i64) -> impl Iterator<Item = (i64, &Marker)> {
         self.markers
