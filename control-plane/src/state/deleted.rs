@@ -32,6 +32,8 @@ pub struct DeletedTopic {
     pub purge_ms: i64,
     /// Some of it is gone already.
     pub is_purging: bool,
+    /// Another topic has had its name since.
+    is_name_taken: bool,
     /// What groups had committed for it.
     offsets: BTreeMap<String, BTreeMap<TopicPartition, CommittedOffset>>,
     /// How far share groups were.
@@ -201,6 +203,7 @@ impl State {
             deleted_ms: now_ms,
             purge_ms,
             is_purging: false,
+            is_name_taken: false,
             offsets,
             shares,
         };
@@ -239,7 +242,12 @@ impl State {
         let Some(deleted) = self.deleted.topics.remove(&id) else {
             return;
         };
-        let partitions = take_topic(&mut self.deleted.partitions, id);
+        let mut partitions = take_topic(&mut self.deleted.partitions, id);
+        if deleted.is_name_taken || name != deleted.topic.name {
+            let forget =
+                |partition: &mut Partition| partition.forget_sequences(self.producer_id_next);
+            partitions.values_mut().for_each(forget);
+        }
         self.partitions.extend(partitions);
         // A group that has been forgotten since, having nothing else, is there again.
         for (group, offsets) in deleted.offsets {
@@ -260,6 +268,7 @@ impl State {
             );
         }
         self.topics_epoch += 1;
+        self.deleted.note_name(&name);
         self.topic_names.insert(name.clone(), id);
         let topic = Topic {
             name,
@@ -297,6 +306,12 @@ impl State {
 impl Deleted {
     pub(super) fn contains(&self, id: TopicId) -> bool {
         self.topics.contains_key(&id)
+    }
+
+    /// A topic gets this name.
+    pub(super) fn note_name(&mut self, name: &str) {
+        let same = self.topics.values_mut().filter(|t| t.topic.name == name);
+        same.for_each(|deleted| deleted.is_name_taken = true);
     }
 
     fn is_too_much(&self) -> bool {

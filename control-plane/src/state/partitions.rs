@@ -340,6 +340,18 @@ impl Partition {
         self.extents.insert(base, extent);
     }
 
+    /// Clients count sequences by the names of topics, and this partition's topic has another one, or one that another
+    /// topic had meanwhile. So what comes next from the producers up to now may have any sequence, but for those whose
+    /// transactions are under way: they begin anew.
+    pub(super) fn forget_sequences(&mut self, producer_id_next: i64) {
+        self.producer_id_strict_from = producer_id_next;
+        self.producers
+            .retain(|_, producer| producer.transaction_first_offset.is_some());
+        self.producers
+            .values_mut()
+            .for_each(ProducerState::forget_sequence);
+    }
+
     /// Forgets producers that wrote nothing for long.
     fn sweep_producers(&mut self, now_ms: i64) {
         if now_ms.saturating_sub(self.producers_swept_ms) < PRODUCER_SWEEP_MS {

@@ -129,6 +129,11 @@ impl ProducerState {
         }
     }
 
+    /// What comes next is its first.
+    pub(super) fn forget_sequence(&mut self) {
+        self.batches.clear();
+    }
+
     /// Sequence of its newest record.
     pub fn last_sequence(&self) -> i32 {
         self.batches.back().map_or(-1, |b| b.last_sequence)

@@ -89,6 +89,7 @@ impl CreateTopic {
             return Err(TopicRejection::BadPartitionCount(0));
         }
         state.topics_epoch += 1;
+        state.deleted.note_name(&self.name);
         state.add_partitions(self.id, 0..self.partitions);
         state.topic_names.insert(self.name.clone(), self.id);
         let Self {

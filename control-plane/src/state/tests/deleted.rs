@@ -139,6 +139,45 @@ fn the_name_is_free_at_once_and_the_old_topic_takes_another() {
     assert_eq!(site.state().topic_named("t").unwrap().0, OTHER);
 }
 
+/// Clients number their batches by the names of topics: under another name they begin at 0, and where another topic had
+/// the name in between they have gone on.
+#[test]
+fn idempotent_producers_go_on_under_the_same_name_and_begin_anew_under_another() {
+    let write = |site: &mut Site, sequence| {
+        let batch = batch(1, Some((1000, 0, sequence)));
+        site.driver.commit(site.agent, vec![batch]).remove(0)
+    };
+    let deleted = || {
+        let mut site = Site::new();
+        site.submit(AllocateProducerId {});
+        for sequence in 0..2 {
+            write(&mut site, sequence);
+        }
+        site.delete(HOUR_MS);
+        site
+    };
+    let out_of_order = BatchOutcome::Rejected(BatchRejection::OutOfOrderSequence);
+    let mut site = deleted();
+    site.undelete(None).unwrap();
+    assert_eq!(write(&mut site, 1), BatchOutcome::Duplicate(10));
+    assert_eq!(write(&mut site, 5), out_of_order);
+    assert_eq!(write(&mut site, 2), BatchOutcome::Accepted(11));
+
+    let mut site = deleted();
+    site.undelete(Some("other")).unwrap();
+    assert_eq!(write(&mut site, 0), BatchOutcome::Accepted(11));
+    assert_eq!(write(&mut site, 0), BatchOutcome::Duplicate(11));
+    assert_eq!(write(&mut site, 2), out_of_order);
+
+    let mut site = deleted();
+    site.create("t", OTHER).unwrap();
+    let (id, window_ms) = (OTHER, 0);
+    site.submit(DeleteTopic { id, window_ms }).unwrap();
+    site.undelete(None).unwrap();
+    assert_eq!(write(&mut site, 7), BatchOutcome::Accepted(11));
+    assert_eq!(write(&mut site, 9), out_of_order);
+}
+
 #[test]
 fn when_its_time_is_over_it_stays_deleted_and_may_be_purged() {
     let mut site = Site::new();
