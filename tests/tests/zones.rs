@@ -9,9 +9,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::{
     DescribeClusterRequest, DescribeTopicPartitionsRequest, FetchRequest, FetchResponse,
-    FindCoordinatorRequest, MetadataRequest, MetadataResponse, OffsetFetchRequest,
+    FindCoordinatorRequest, MetadataRequest, MetadataResponse, OffsetCommitRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use tests::agents::{Agent, LogKind, Site, Trouble};
@@ -175,13 +178,22 @@ async fn a_coordinator_in_another_zone_is_among_the_brokers_of_who_is_told_of_it
         .unwrap();
     let coordinator = near.call(3, &find).await.unwrap().node_id.0;
     assert_eq!(coordinator, agents[0].session.node_id());
-    let fetch =
-        OffsetFetchRequest::default().with_group_id(StrBytes::from_static_str("shared").into());
-    assert_eq!(near.call(5, &fetch).await.unwrap().error_code, 0);
+    // Whoever commits makes it the coordinator.
+    let partition = OffsetCommitRequestPartition::default().with_committed_offset(0);
+    let topic = OffsetCommitRequestTopic::default()
+        .with_name(topic_name(TOPIC))
+        .with_partitions(vec![partition]);
+    let commit = OffsetCommitRequest::default()
+        .with_group_id(StrBytes::from_static_str("shared").into())
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic]);
+    let committed = near.call(7, &commit).await.unwrap();
+    assert_eq!(committed.topics[0].partitions[0].error_code, 0);
     let mut far = Raw::connect_as(&agents[1].address, "zone=zone-b")
         .await
         .unwrap();
     let found = far.call(3, &find).await.unwrap().node_id.0;
+    assert_eq!(found, coordinator, "there is one");
     let seen = metadata_on(&mut far).await;
     assert!(
         brokers(&seen).contains(&found),
