@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -73,6 +74,8 @@ pub(super) struct Fake {
     versions: Arc<Mutex<Versions>>,
     committed: Arc<watch::Sender<i64>>,
     pub faults: Arc<Mutex<FakeFaults>>,
+    /// How often anything was read.
+    pub reads: Arc<AtomicU64>,
     rng: Rng,
 }
 
@@ -85,6 +88,7 @@ impl Fake {
             })),
             committed: Arc::new(watch::Sender::new(1_000_000)),
             faults: Arc::default(),
+            reads: Arc::default(),
             rng: Rng::from_seed(seed),
         }
     }
@@ -110,6 +114,7 @@ impl Fake {
     }
 
     async fn reading(&self) -> Answer<()> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.network().await;
         let failing = self.faults.lock().read_failed;
         match self.rng.chance(failing) {

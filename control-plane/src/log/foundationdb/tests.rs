@@ -12,6 +12,7 @@ mod refusals;
 mod server;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -251,6 +252,43 @@ async fn a_watch_wakes_at_once_and_without_one_time_does() {
             let woken = reader.wait(Position(number - 1));
             let woken = tokio::time::timeout(Duration::from_millis(within), woken).await;
             woken.expect("woken in time").unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_log_is_looked_at_about_once_a_second() {
+    let fake = Fake::new(10);
+    let log = open(&fake).await;
+    log.append("a".into()).await.unwrap();
+    let before = fake.reads.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let reads = fake.reads.load(Ordering::Relaxed) - before;
+    // Version, base and tail each time.
+    assert!((150..=190).contains(&reads), "{reads} reads in a minute");
+    drop(log);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_clusters_that_find_a_new_prefix_one_gets_it() {
+    for seed in 0..20 {
+        let fake = Fake::new(seed);
+        let other = fake.with_faults(FakeFaults::default());
+        let options = FoundationLogOptions::default;
+        let (one, other) = tokio::join!(
+            open_with(&fake, Claim::Join { cluster_id: "one" }, options()),
+            open_with(
+                &other,
+                Claim::Join {
+                    cluster_id: "other"
+                },
+                options()
+            ),
+        );
+        match (one, other) {
+            (Ok(_), Err(OpenError::Foreign { owner, .. })) => assert_eq!(owner, "one"),
+            (Err(OpenError::Foreign { owner, .. }), Ok(_)) => assert_eq!(owner, "other"),
+            both => panic!("{both:?}"),
         }
     }
 }
