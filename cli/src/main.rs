@@ -27,6 +27,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Buffers of every size come and go on many threads. The C library keeps what is freed apart by thread, and so three times
+/// what is in use after half an hour.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A Kafka-protocol broker with no disks, and its tools.
 #[derive(Parser)]
 #[command(name = "millrace", version, propagate_version = true)]
