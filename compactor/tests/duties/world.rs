@@ -403,7 +403,11 @@ impl World {
         let undeleted = self.agent.submit(UndeleteTopic { id, name }).await.unwrap();
         let (expected, until_ms) = self.deleted.remove(&id).unwrap();
         match undeleted {
-            Ok(_) => drop(self.topics.insert(id, expected)),
+            Ok(_) => {
+                self.topics.insert(id, expected);
+                // Under another name clients begin anew.
+                self.sequences.retain(|(_, of), _| of.topic != id);
+            }
             Err(refused) => assert!(self.clock.wall_ms() >= until_ms, "{refused} too early"),
         }
     }
