@@ -10,7 +10,7 @@ use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, Error, ObjectStore, ObjectStoreExt, RetryConfig};
 use runtime::store::{HedgedStore, repeatable_create};
-use runtime::{Clock, Duty, Store, SystemClock};
+use runtime::{Duty, Store, SystemClock};
 use tests::s3::{Effect, Latency, Op, Rule, S3Server};
 
 fn client(server: &S3Server, timeout: Duration) -> Store {
@@ -41,75 +41,38 @@ const TAIL: Latency = Latency::Tail {
     p999: Duration::from_secs(1),
 };
 
-/// Times of `count` requests, six at once, from the shortest to the longest.
-async fn times<F: Future<Output = ()>>(count: u64, request: impl Fn(u64) -> F) -> Vec<Duration> {
-    let timed = (0..count).map(|n| {
-        let request = request(n);
-        async {
-            let began = SystemClock.monotonic();
-            request.await;
-            SystemClock.monotonic() - began
-        }
-    });
-    let mut times: Vec<_> = futures::stream::iter(timed)
-        .buffer_unordered(6)
-        .collect()
-        .await;
-    times.sort();
-    times
+/// Does `count` requests, six at once.
+async fn all<F: Future<Output = ()>>(count: u64, request: impl Fn(u64) -> F) {
+    let requests = futures::stream::iter((0..count).map(request));
+    requests.buffer_unordered(6).collect::<()>().await;
 }
 
-fn p99(times: &[Duration]) -> Duration {
-    times[times.len() * 99 / 100]
-}
-
+/// What it gives is a matter of time, and so of `scripts/bench-hedging`; what it costs is counted here.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_tail_is_cut_at_a_few_requests_more() {
+async fn a_few_requests_are_sent_twice_and_no_more() {
     const COUNT: u64 = 1_000;
-    let (server, plain_server) = (
-        S3Server::start().await.unwrap(),
-        S3Server::start().await.unwrap(),
-    );
-    for server in [&server, &plain_server] {
-        server.faults.set_latency(Op::Put, TAIL);
-        server.faults.set_latency(Op::Get, TAIL);
-    }
-    let plain = client(&plain_server, Duration::from_secs(20));
+    let server = S3Server::start().await.unwrap();
+    server.faults.set_latency(Op::Put, TAIL);
+    server.faults.set_latency(Op::Get, TAIL);
     let store = hedged(client(&server, Duration::from_secs(20)), 5);
     let key = |n: u64| Path::from(format!("data/{n}"));
-    let write = |store: Store| {
-        times(COUNT, move |n| {
-            let store = store.clone();
-            async move {
-                let body = format!("object {n}").into();
-                store
-                    .put_opts(&key(n), body, repeatable_create())
-                    .await
-                    .unwrap();
-            }
-        })
-    };
-    let (twice, once) = tokio::join!(write(store.clone()), write(plain));
+    let (store, key) = (&store, &key);
+    all(COUNT, |n| async move {
+        let (key, body) = (key(n), format!("object {n}").into());
+        let put = store.put_opts(&key, body, repeatable_create());
+        put.await.unwrap();
+    })
+    .await;
     let sent = server.faults.counts().of(Op::Put).requests;
     assert!(
         sent > COUNT && sent <= COUNT * 105 / 100 + 1,
         "{sent} PUTs for {COUNT}"
     );
-    assert_eq!(plain_server.faults.counts().of(Op::Put).requests, COUNT);
-    let (twice, once) = (p99(&twice), p99(&once));
-    assert!(
-        twice < once.mul_f64(0.85),
-        "PUT p99 {twice:?}, without {once:?}"
-    );
-
-    let read = times(COUNT, |n| {
-        let store = store.clone();
-        async move {
-            let got = store.get_range(&key(n), 0..7).await.unwrap();
-            assert_eq!(&got[..], b"object ");
-        }
-    });
-    read.await;
+    all(COUNT, |n| async move {
+        let got = store.get_range(&key(n), 0..7).await.unwrap();
+        assert_eq!(&got[..], b"object ");
+    })
+    .await;
     let sent = server.faults.counts().of(Op::Get).requests;
     assert!(
         sent > COUNT && sent <= COUNT * 105 / 100 + 10,
