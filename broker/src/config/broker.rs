@@ -215,8 +215,8 @@ const OWN_SETTINGS: &[Setting] = &[
     Setting::new(
         "fetch.memory.bytes",
         bytes(1 << 20),
-        "256MiB",
-        "Memory for responses to Fetch, of records written in the last minute. Half of it is the most that one client gets.",
+        "512MiB",
+        "Memory for responses to Fetch, of records written in the last minute. Three quarters of it are the most that one client gets.",
     ),
     Setting::new(
         "fetch.catch.up.memory.bytes",

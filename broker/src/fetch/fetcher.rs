@@ -50,7 +50,7 @@ impl Default for FetchOptions {
         Self {
             cache: CacheOptions::default(),
             memory_bytes: PerPool {
-                tail: 256 << 20,
+                tail: 512 << 20,
                 catch_up: 256 << 20,
             },
             response_bytes_max: 55 << 20,
@@ -136,9 +136,9 @@ impl Fetcher {
         let waiters = Waiters::default();
         let alarm = waiters.clone();
         replica.observe(move |_, changed| alarm.wake(changed));
-        // Half of it at most is one client's, so that a client that does not read what it asked for
+        // Three quarters of it at most are one client's, so that a client that does not read what it asked for
         // does not stop the others.
-        let memory = |_, bytes| FairPermits::new(bytes, bytes / 2);
+        let memory = |_, bytes| FairPermits::new(bytes, bytes / 4 * 3);
         let sessions = Sessions::new(options.sessions, rng.fork("fetch sessions"));
         let ahead_max = options.ahead_bytes_max;
         let ahead = ReadAhead::new(cache.clone(), replica.clone(), clock.clone(), ahead_max);

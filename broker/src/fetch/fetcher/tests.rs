@@ -238,8 +238,8 @@ async fn the_brokers_own_limit_holds_for_every_response() {
 async fn responses_together_stay_within_the_memory_for_them() {
     let options = FetchOptions {
         memory_bytes: PerPool {
-            tail: 20_000,
-            catch_up: 20_000,
+            tail: 14_000,
+            catch_up: 14_000,
         },
         ..FetchOptions::default()
     };
