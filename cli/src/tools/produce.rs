@@ -62,7 +62,7 @@ pub struct Args {
 }
 
 /// Number of acknowledgements, as in a Produce request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Acks(pub i16);
 
 /// Parses 0, 1, -1 or all.

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use object_format::batch::{Codec, compressed, decompressed};
 
 /// A codec, as in the low three bits of a batch's attributes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// Records as they are.
     #[default]

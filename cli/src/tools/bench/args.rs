@@ -3,15 +3,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::super::produce::{Acks, acks};
 use super::super::{Bootstrap, Error, Result, bytes};
 use super::chain::LINK_BYTES;
 use super::cost::Prices;
+use super::scenario::Scenario;
 use crate::client::records::Compression;
 use crate::client::{FetchOptions, IDEMPOTENT_IN_FLIGHT_MAX, ProducerOptions};
 
 /// Which load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Produce and consume at once: end-to-end latency.
     Both,
@@ -23,20 +27,35 @@ pub enum Mode {
     Consume,
 }
 
-/// Measure a broker, and verify that it keeps its promises.
-#[derive(clap::Args, Clone, Debug)]
+/// Measure a broker, and verify that it keeps its promises. Serialized it is the settings of a
+/// report: the load, and not where things are.
+#[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct Args {
+    /// Loads to run one after the other, separated by commas. Each sets flags; those given beside
+    /// it win.
+    #[arg(
+        long = "scenario",
+        value_enum,
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    #[serde(skip)]
+    pub scenarios: Vec<Scenario>,
     /// Which load.
     #[arg(long, value_enum, default_value_t = Mode::Both)]
     pub mode: Mode,
     /// Producers, each with its own connections.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub producers: u32,
-    /// Consumers, among whom the partitions are divided.
+    /// Consumers of a group, among whom the partitions are divided.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub consumers: u32,
+    /// Groups of consumers, each of which reads everything.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub groups: u32,
     /// The topic; created if it is not there. Without this a new one is made and deleted again.
     #[arg(long)]
+    #[serde(skip)]
     pub topic: Option<String>,
     /// Partitions of a topic that is created.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -58,6 +77,7 @@ pub struct Args {
     pub rate: Rate,
     /// How long to produce, such as 30s or 5m. 10s if neither this nor --bytes is given.
     #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[serde(serialize_with = "optional_seconds")]
     pub duration: Option<Duration>,
     /// How much to produce, such as 2GiB of values.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
@@ -66,6 +86,31 @@ pub struct Args {
     /// caches warm up.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub warm_up: Option<u64>,
+    /// With --mode both: first write so much to a topic beside, and do everything a second time
+    /// while consumers read that topic from its beginning, again and again.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub backfill: Option<u64>,
+    /// Consumers that read it, among whom its partitions are divided.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "backfill")]
+    pub backfill_readers: u32,
+    /// How fast all of them read, in MiB of values per second: a number, or max.
+    #[arg(long, value_name = "MIB_S", default_value = "max", value_parser = rate, requires = "backfill")]
+    pub backfill_rate: Rate,
+    /// Run this in a shell once what is to be read is written and before it is read: it restarts
+    /// the broker, or empties its caches. Lines such as "bootstrap HOST:PORT", "pid PID" and
+    /// "admin URL" that it prints say where the broker is from then on.
+    #[arg(long, value_name = "COMMAND")]
+    #[serde(skip)]
+    pub restart: Option<String>,
+    /// The same for the other broker.
+    #[arg(long, value_name = "COMMAND", requires_all = ["compare", "restart"])]
+    #[serde(skip)]
+    pub compare_restart: Option<String>,
+    /// Wait so long after a phase before requests and CPU time are read, so that they include what
+    /// compaction does later.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    #[serde(serialize_with = "seconds")]
+    pub settle: Duration,
     /// Acknowledgements to wait for: 0, 1 or all.
     #[arg(long, value_name = "N", default_value = "all", value_parser = acks)]
     pub acks: Acks,
@@ -89,23 +134,38 @@ pub struct Args {
     pub fetch_partition_bytes: u64,
     /// Write the report to this file as JSON.
     #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
     pub json: Option<PathBuf>,
-    /// Keep the topic that was made for the run.
+    /// Draw throughput and latency over time to this file, as SVG.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub plot: Option<PathBuf>,
+    /// Keep the topics that were made for the run.
     #[arg(long)]
+    #[serde(skip)]
     pub keep_topic: bool,
-    /// Admin address of a Millrace agent: its /metrics count the requests to the object store.
+    /// Admin address of a Millrace agent or compactor: its /metrics count the requests to the
+    /// object store. May be repeated; the requests of all are added up.
     #[arg(long, value_name = "URL")]
-    pub admin: Option<String>,
+    #[serde(skip)]
+    pub admin: Vec<String>,
     /// Process id of the broker, if it is on this machine: its CPU time is measured.
     #[arg(long, value_name = "PID")]
+    #[serde(skip)]
     pub broker_pid: Option<u32>,
     /// Another broker: every round runs on both, one after the other.
     #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip)]
     pub compare: Option<String>,
     /// Process id of the other broker.
     #[arg(long, value_name = "PID", requires = "compare")]
+    #[serde(skip)]
     pub compare_pid: Option<u32>,
-    /// Rounds of a comparison.
+    /// Admin addresses of the other broker, if it is a Millrace.
+    #[arg(long, value_name = "URL", requires = "compare")]
+    #[serde(skip)]
+    pub compare_admin: Vec<String>,
+    /// How often each load is run.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub rounds: u32,
     /// What requests to the object store cost.
@@ -113,16 +173,39 @@ pub struct Args {
     pub prices: Prices,
     /// Where the broker is.
     #[command(flatten)]
+    #[serde(skip)]
     pub bootstrap: Bootstrap,
 }
 
-/// Values per second of all producers.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Values per second of all producers, or of all who catch up.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rate {
-    /// As fast as they are acknowledged.
+    /// As fast as it goes.
     Max,
     /// So many bytes.
     BytesPerSecond(f64),
+}
+
+impl Rate {
+    /// The part of one of `count`.
+    pub fn of_one(self, count: u32) -> Option<f64> {
+        match self {
+            Self::Max => None,
+            Self::BytesPerSecond(rate) => Some(rate / f64::from(count.max(1))),
+        }
+    }
+}
+
+fn seconds<S: serde::Serializer>(time: &Duration, to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.serialize_f64(time.as_secs_f64())
+}
+
+fn optional_seconds<S: serde::Serializer>(
+    time: &Option<Duration>,
+    to: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs_f64()).serialize(to)
 }
 
 fn rate(text: &str) -> std::result::Result<Rate, String> {
@@ -158,6 +241,23 @@ pub fn duration(text: &str) -> std::result::Result<Duration, String> {
 impl Args {
     /// Refuses what makes no sense.
     pub fn check(&self) -> Result<()> {
+        self.check_producing()?;
+        self.check_phases()?;
+        let usage = |text: &str| Err(Error::Usage(text.into()));
+        let (producing, consuming) = (self.mode != Mode::Consume, self.mode != Mode::Produce);
+        if producing && self.producers == 0 || consuming && self.consumers == 0 {
+            return usage("--producers and --consumers: at least 1");
+        }
+        if self.rounds == 0 || self.partitions < 1 || self.groups == 0 {
+            return usage("--rounds, --groups and --partitions: at least 1");
+        }
+        if self.groups > 10_000 || self.consumers > 10_000 || self.producers > 10_000 {
+            return usage("--groups, --consumers and --producers: at most 10000");
+        }
+        Ok(())
+    }
+
+    fn check_producing(&self) -> Result<()> {
         let usage = |text: String| Err(Error::Usage(text));
         if self.record_size < LINK_BYTES as u64 {
             return usage(format!(
@@ -177,17 +277,32 @@ impl Args {
         if self.in_flight > 32 {
             return usage("--in-flight: at most 32".into());
         }
+        Ok(())
+    }
+
+    fn check_phases(&self) -> Result<()> {
+        let usage = |text: &str| Err(Error::Usage(text.into()));
         if self.mode == Mode::Consume && self.topic.is_none() {
-            return usage("--mode consume: needs the --topic of an earlier run".into());
+            return usage("--mode consume: needs the --topic of an earlier run");
         }
-        let (producing, consuming) = (self.mode != Mode::Consume, self.mode != Mode::Produce);
-        if producing && self.producers == 0 || consuming && self.consumers == 0 {
-            return usage("--producers and --consumers: at least 1".into());
+        if self.backfill.is_some() && self.mode != Mode::Both {
+            return usage("--backfill: needs --mode both");
         }
-        if self.rounds == 0 || self.partitions < 1 {
-            return usage("--rounds and --partitions: at least 1".into());
+        if self.backfill == Some(0) || self.backfill_readers == 0 {
+            return usage("--backfill and --backfill-readers: at least 1");
+        }
+        if self.restart.is_some() && !self.reads_later() {
+            return usage("--restart: needs --mode phases or --backfill");
+        }
+        if self.restart.is_some() && self.compare.is_some() && self.compare_restart.is_none() {
+            return usage("--restart: with --compare it needs --compare-restart too");
         }
         Ok(())
+    }
+
+    /// Whether something is read that was all written before.
+    pub fn reads_later(&self) -> bool {
+        self.mode == Mode::Phases || self.backfill.is_some()
     }
 
     /// What is done before the first run, if anything.
@@ -197,8 +312,29 @@ impl Args {
             bytes: Some(bytes),
             duration: None,
             topic: None,
+            backfill: None,
+            restart: None,
+            settle: Duration::ZERO,
             ..self.clone()
         })
+    }
+
+    /// Loads of the topic that is read beside the others: as much at once as they have partitions
+    /// for.
+    pub fn filling(&self, topic: String, bytes: u64) -> Self {
+        Self {
+            mode: Mode::Produce,
+            topic: Some(topic),
+            producers: self.producers.min(4),
+            batch_bytes: self.batch_bytes.max(256 << 10),
+            rate: Rate::Max,
+            bytes: Some(bytes),
+            duration: None,
+            backfill: None,
+            restart: None,
+            settle: Duration::ZERO,
+            ..self.clone()
+        }
     }
 
     /// How long to produce, if there is a limit in time.
@@ -231,70 +367,4 @@ impl Args {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Command {
-        #[command(flatten)]
-        args: Args,
-    }
-
-    fn parse(flags: &[&str]) -> Args {
-        Command::try_parse_from([&["bench"], flags].concat())
-            .unwrap()
-            .args
-    }
-
-    fn refusal(flags: &[&str]) -> String {
-        parse(flags).check().unwrap_err().to_string()
-    }
-
-    #[test]
-    fn defaults_are_those_of_a_careful_client() {
-        let args = parse(&[]);
-        args.check().unwrap();
-        assert_eq!(
-            (args.acks.0, args.idempotent, args.in_flight),
-            (-1, true, 5)
-        );
-        assert_eq!((args.record_size, args.batch_bytes), (1024, 65_536));
-        assert_eq!(args.time_limit(), Some(Duration::from_secs(10)));
-        assert_eq!(parse(&["--bytes", "1GiB"]).time_limit(), None);
-        assert!(args.warming_up().is_none());
-    }
-
-    #[test]
-    fn warming_up_leaves_the_topic_alone() {
-        let warm = parse(&["--warm-up", "1MiB", "--topic", "t", "--duration", "1m"]).warming_up();
-        let warm = warm.unwrap();
-        assert_eq!((warm.topic.as_deref(), warm.bytes), (None, Some(1 << 20)));
-        assert_eq!(warm.time_limit(), None);
-    }
-
-    #[test]
-    fn nonsense_is_refused_with_the_flag() {
-        assert!(refusal(&["--record-size", "39"]).starts_with("--record-size"));
-        assert!(refusal(&["--acks", "1"]).starts_with("--acks"));
-        assert!(refusal(&["--in-flight", "6"]).starts_with("--in-flight"));
-        assert!(refusal(&["--mode", "consume"]).starts_with("--mode consume"));
-        assert!(refusal(&["--producers", "0"]).starts_with("--producers"));
-        parse(&["--idempotent=false", "--acks", "1", "--in-flight", "20"])
-            .check()
-            .unwrap();
-        assert!(Command::try_parse_from(["bench", "--compare-pid", "1"]).is_err());
-    }
-
-    #[test]
-    fn rates_and_times_parse() {
-        assert_eq!(rate("max"), Ok(Rate::Max));
-        assert_eq!(rate("0.5"), Ok(Rate::BytesPerSecond(524_288.0)));
-        assert!(rate("0").is_err() && rate("fast").is_err());
-        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert!(duration("-1s").is_err() && duration("1d").is_err());
-    }
-}
+mod tests;

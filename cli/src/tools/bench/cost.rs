@@ -7,9 +7,9 @@ use serde::Serialize;
 /// The counter of requests to the object store in a Millrace agent's /metrics.
 const REQUESTS_METRIC: &str = "millrace_store_requests_total";
 /// Its label that says which request.
-const OPERATION_LABEL: &str = "operation";
+pub(super) const OPERATION_LABEL: &str = "operation";
 /// Its label that says what for.
-const DUTY_LABEL: &str = "duty";
+pub(super) const DUTY_LABEL: &str = "duty";
 /// Operations at the price of a PUT, as S3 groups them. Those of neither list are free.
 const PUT_CLASS: [&str; 3] = ["put", "list", "copy"];
 /// Operations at the price of a GET.
@@ -31,34 +31,20 @@ pub struct Prices {
 pub struct StoreRequests(pub BTreeMap<String, BTreeMap<String, u64>>);
 
 impl StoreRequests {
-    /// From a page of metrics in Prometheus' text format.
-    pub fn parse(page: &str) -> Self {
-        let mut requests = Self::default();
-        for line in page.lines() {
-            let Some(rest) = line.strip_prefix(REQUESTS_METRIC) else {
-                continue;
-            };
-            let Some((labels, value)) = rest.strip_prefix('{').and_then(|r| r.rsplit_once('}'))
-            else {
-                continue;
-            };
-            // A timestamp may follow the value.
-            let value = value
-                .split_whitespace()
-                .next()
-                .and_then(|v| v.parse::<f64>().ok());
-            let (Some(operation), Some(value)) = (label(labels, OPERATION_LABEL), value) else {
+    /// Adds what a page of metrics in Prometheus' text format counts.
+    pub fn add_page(&mut self, page: &str) {
+        for (labels, value) in samples(page, REQUESTS_METRIC) {
+            let Some(operation) = label(labels, OPERATION_LABEL) else {
                 continue;
             };
             let duty = label(labels, DUTY_LABEL).unwrap_or_default();
-            *requests
+            *self
                 .0
                 .entry(operation)
                 .or_default()
                 .entry(duty)
                 .or_default() += value as u64;
         }
-        requests
     }
 
     /// What was added since `before`. A counter that went back belongs to a new process.
@@ -101,8 +87,22 @@ impl StoreRequests {
     }
 }
 
+/// Labels and values of a metric on a page in Prometheus' text format.
+pub(super) fn samples<'a>(
+    page: &'a str,
+    metric: &'a str,
+) -> impl Iterator<Item = (&'a str, f64)> + 'a {
+    page.lines().filter_map(move |line| {
+        let rest = line.strip_prefix(metric)?.strip_prefix('{')?;
+        let (labels, value) = rest.rsplit_once('}')?;
+        // A timestamp may follow the value.
+        let value = value.split_whitespace().next()?.parse().ok()?;
+        Some((labels, value))
+    })
+}
+
 /// The value of a label among `name="value",...`, whose values may hold escaped quotes.
-fn label(labels: &str, wanted: &str) -> Option<String> {
+pub(super) fn label(labels: &str, wanted: &str) -> Option<String> {
     let mut rest = labels;
     loop {
         let (name, after) = rest.trim_start_matches([',', ' ']).split_once("=\"")?;
@@ -137,6 +137,12 @@ millrace_store_requests_total_other{operation="put"} 9
 millrace_store_requests_total{duty="x"} 9
 "#;
 
+    fn parsed(page: &str) -> StoreRequests {
+        let mut requests = StoreRequests::default();
+        requests.add_page(page);
+        requests
+    }
+
     fn requests(list: &[(&str, &str, u64)]) -> StoreRequests {
         let mut requests = StoreRequests::default();
         for (operation, duty, count) in list {
@@ -148,7 +154,7 @@ millrace_store_requests_total{duty="x"} 9
 
     #[test]
     fn requests_are_summed_by_operation_and_duty() {
-        let parsed = StoreRequests::parse(PAGE);
+        let mut parsed = parsed(PAGE);
         let expected = requests(&[
             ("put", "produce", 120),
             ("put", "a \"quoted, duty\"", 5),
@@ -157,6 +163,8 @@ millrace_store_requests_total{duty="x"} 9
         ]);
         assert_eq!(parsed, expected);
         assert_eq!((parsed.puts(), parsed.gets()), (125, 1_000));
+        parsed.add_page(PAGE);
+        assert_eq!((parsed.puts(), parsed.gets()), (250, 2_000));
     }
 
     #[test]
@@ -166,7 +174,7 @@ millrace_store_requests_total{duty="x"} 9
             per_1000_gets: 0.0004,
         };
         let before = requests(&[("put", "produce", 25), ("delete", "gc", 7)]);
-        let added = StoreRequests::parse(PAGE).since(&before);
+        let added = parsed(PAGE).since(&before);
         assert_eq!((added.puts(), added.gets()), (100, 1_000));
         assert!(!added.0.contains_key("delete"));
         assert!((added.dollars(&prices) - 0.0009).abs() < 1e-12);

@@ -1,108 +1,149 @@
 //! `millrace bench`: load on any Kafka-protocol broker, measured and verified.
 //!
-//! [`phase`] runs one broker; [`writer`] and [`reader`] are its workers; [`chain`] is what they
-//! verify; [`cost`] and [`probe`] are what is counted beside the protocol; [`report`] is the result.
+//! [`scenario`] names loads; [`phase`] runs one against one broker; [`writer`], [`reader`] and
+//! [`backfill`] are its workers; [`chain`] is what they verify; [`cost`], [`store_latency`] and
+//! [`probe`] are what is counted beside the protocol; [`report`] and [`plot`] are the result.
 
 mod args;
+mod backfill;
 mod chain;
 mod cost;
 mod live;
 mod phase;
+mod plot;
 pub(super) mod probe;
 mod ranges;
 mod reader;
 mod report;
+mod restart;
+mod scenario;
 pub(super) mod stats;
+mod store_latency;
 mod template;
 mod writer;
 
 pub use args::Args;
 pub(super) use args::duration;
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use runtime::{Rng, SystemClock};
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use self::phase::{Run, Target};
 use self::probe::Probe;
-use self::report::{Ratio, RunReport};
+use self::report::{Document, RunReport, ScenarioReport};
 use super::{Error, Result};
-
-#[derive(Serialize)]
-struct Document<'a> {
-    /// As given on the command line.
-    command: Vec<String>,
-    /// Runs against the first broker.
-    runs: &'a [RunReport],
-    /// Runs against the broker compared with.
-    compared: &'a [RunReport],
-    /// Means of the first over means of the other.
-    ratios: &'a [Ratio],
-}
 
 /// Does it. Fails with [`Error::Violation`] if the broker broke a promise.
 pub async fn run(args: Args) -> Result<()> {
-    args.check()?;
-    let target = |bootstrap: &str, pid, admin| Target {
-        bootstrap: bootstrap.to_owned(),
-        probe: Probe { pid, admin },
-    };
-    let this = target(
-        &args.bootstrap.bootstrap,
-        args.broker_pid,
-        args.admin.clone(),
-    );
-    let other = args
-        .compare
-        .as_ref()
-        .map(|other| target(other, args.compare_pid, None));
+    let (json, plot) = (args.json.clone(), args.plot.clone());
+    let mut targets = targets(&args);
+    let loads = scenario::resolve(args, &given())?;
     let stop = stop_on_ctrl_c();
+    let mut reports = Vec::new();
+    for (scenario, args) in loads {
+        if stop.is_cancelled() {
+            break;
+        }
+        let name = scenario.map(scenario::Scenario::name);
+        if let Some(name) = &name {
+            println!("scenario {name}\n");
+        }
+        reports.push(run_load(name, args, &mut targets, &stop).await?);
+        // What was found is kept even if a later one fails.
+        if let Some(path) = &json {
+            let text = serde_json::to_vec_pretty(&Document::new(&reports));
+            write(
+                path,
+                &text.map_err(|error| Error::Failed(error.to_string()))?,
+            )?;
+        }
+        if let Some(path) = &plot {
+            write(
+                path,
+                plot::draw(&reports).map_err(Error::Failed)?.as_bytes(),
+            )?;
+        }
+    }
+    judge(
+        reports
+            .iter()
+            .flat_map(|report| report.runs.iter().chain(&report.compared)),
+    )
+}
+
+/// The broker, and the one it is compared with.
+fn targets(args: &Args) -> (Target, Option<Target>) {
+    let this = Target {
+        bootstrap: args.bootstrap.bootstrap.clone(),
+        restart: args.restart.clone(),
+        probe: Probe {
+            pid: args.broker_pid,
+            admin: args.admin.clone(),
+        },
+    };
+    let other = args.compare.as_ref().map(|bootstrap| Target {
+        bootstrap: bootstrap.clone(),
+        restart: args.compare_restart.clone(),
+        probe: Probe {
+            pid: args.compare_pid,
+            admin: args.compare_admin.clone(),
+        },
+    });
+    (this, other)
+}
+
+/// What follows the name of this command on the command line.
+fn given() -> Vec<OsString> {
+    let arguments = std::env::args_os().skip_while(|argument| argument != "bench");
+    arguments.skip(1).collect()
+}
+
+/// All rounds of one load on all brokers.
+async fn run_load(
+    name: Option<String>,
+    args: Args,
+    (this, other): &mut (Target, Option<Target>),
+    stop: &CancellationToken,
+) -> Result<ScenarioReport> {
     if let Some(warming_up) = args.warming_up() {
-        for target in std::iter::once(&this).chain(&other) {
+        for target in std::iter::once(&mut *this).chain(other.as_mut()) {
             eprintln!("warming up {}", target.bootstrap);
-            run_once(&warming_up, target, &stop).await?;
+            run_once(&warming_up, target, stop).await?;
         }
     }
     let (mut runs, mut compared) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
-        for (target, reports) in [(Some(&this), &mut runs), (other.as_ref(), &mut compared)] {
+        for (target, reports) in [
+            (Some(&mut *this), &mut runs),
+            (other.as_mut(), &mut compared),
+        ] {
             let Some(target) = target.filter(|_| !stop.is_cancelled()) else {
                 continue;
             };
-            let report = run_once(&args, target, &stop).await?;
+            let report = run_once(&args, target, stop).await?;
             println!("{report}");
             reports.push(report);
         }
     }
-    let ratios = report::compare(&runs, &compared);
-    if let Some(other) = &other {
-        print!(
-            "{}",
-            report::ratios(&ratios, &this.bootstrap, &other.bootstrap)
-        );
+    let report = ScenarioReport::new(name, args, runs, compared);
+    if let Some(other) = other {
+        let ratios = report::ratios(&report.ratios, &this.bootstrap, &other.bootstrap);
+        println!("{ratios}");
     }
-    if let Some(path) = &args.json {
-        let document = Document {
-            command: std::env::args().collect(),
-            runs: &runs,
-            compared: &compared,
-            ratios: &ratios,
-        };
-        write_json(path, &document)?;
-    }
-    judge(runs.iter().chain(&compared))
+    Ok(report)
 }
 
-async fn run_once(args: &Args, target: &Target, stop: &CancellationToken) -> Result<RunReport> {
+async fn run_once(args: &Args, target: &mut Target, stop: &CancellationToken) -> Result<RunReport> {
     // Each run may be stopped by its own failure; Ctrl-C stops them all.
     let stop = stop.child_token();
     let id = Rng::from_os().u64();
-    Run::open(args, target, SystemClock::shared(), stop, id)
-        .await?
-        .run()
-        .await
+    let run = Run::open(args, target.clone(), SystemClock::shared(), stop, id).await?;
+    let report;
+    (report, *target) = run.run().await?;
+    Ok(report)
 }
 
 /// The first Ctrl-C ends sending, and what was sent is still verified; the second ends the process.
@@ -121,10 +162,8 @@ fn stop_on_ctrl_c() -> CancellationToken {
     stop
 }
 
-fn write_json(path: &Path, document: &Document<'_>) -> Result<()> {
-    let io = |error| Error::Io(path.display().to_string(), error);
-    let text = serde_json::to_vec_pretty(document).map_err(|error| io(error.into()))?;
-    std::fs::write(path, text).map_err(io)
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    std::fs::write(path, content).map_err(|error| Error::Io(path.display().to_string(), error))
 }
 
 fn judge<'a>(reports: impl Iterator<Item = &'a RunReport>) -> Result<()> {

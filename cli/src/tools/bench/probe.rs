@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::cost::StoreRequests;
+use super::store_latency::StoreLatencies;
 
 /// Clock ticks per second in /proc: 100 on every Linux that user space sees.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -19,8 +20,8 @@ const PAGE_BYTES_MAX: u64 = 16 << 20;
 pub struct Probe {
     /// Process id of the broker.
     pub pid: Option<u32>,
-    /// Admin address of the agent.
-    pub admin: Option<String>,
+    /// Admin addresses of agents and compactors, whose requests are added up.
+    pub admin: Vec<String>,
 }
 
 /// Counters at one moment.
@@ -30,8 +31,12 @@ pub struct Counters {
     pub broker_cpu: Option<f64>,
     /// CPU seconds of this process.
     pub client_cpu: Option<f64>,
+    /// The most memory the broker has had, in bytes.
+    pub broker_memory_peak: Option<u64>,
     /// Requests to the object store.
     pub store: Option<StoreRequests>,
+    /// How long they took.
+    pub store_latencies: StoreLatencies,
 }
 
 impl Probe {
@@ -40,21 +45,22 @@ impl Probe {
         let broker_cpu = self.pid.map(|pid| {
             cpu_seconds(pid).map_err(|error| format!("CPU time of process {pid}: {error}"))
         });
-        let store = match &self.admin {
-            Some(url) => {
-                let page = tokio::time::timeout(SCRAPE_TIMEOUT, scrape(url)).await;
-                let page = page.map_err(|_| format!("{url}: no metrics within 10 s"))?;
-                Some(StoreRequests::parse(
-                    &page.map_err(|error| format!("{url}: {error}"))?,
-                ))
-            }
-            None => None,
-        };
+        let mut store = (!self.admin.is_empty()).then(StoreRequests::default);
+        let mut store_latencies = StoreLatencies::default();
+        for url in &self.admin {
+            let page = tokio::time::timeout(SCRAPE_TIMEOUT, scrape(url)).await;
+            let page = page.map_err(|_| format!("{url}: no metrics within 10 s"))?;
+            let page = page.map_err(|error| format!("{url}: {error}"))?;
+            store.get_or_insert_default().add_page(&page);
+            store_latencies.add_page(&page);
+        }
         let client_cpu = cpu_seconds(std::process::id()).ok();
         Ok(Counters {
             broker_cpu: broker_cpu.transpose()?,
             client_cpu,
+            broker_memory_peak: self.pid.and_then(|pid| memory_bytes(pid, "VmHWM:").ok()),
             store,
+            store_latencies,
         })
     }
 }
@@ -66,11 +72,13 @@ impl Counters {
         Self {
             broker_cpu: difference(self.broker_cpu, before.broker_cpu),
             client_cpu: difference(self.client_cpu, before.client_cpu),
+            broker_memory_peak: self.broker_memory_peak,
             store: self
                 .store
                 .as_ref()
                 .zip(before.store.as_ref())
                 .map(|(n, b)| n.since(b)),
+            store_latencies: self.store_latencies.since(&before.store_latencies),
         }
     }
 }
@@ -84,9 +92,13 @@ fn cpu_seconds(pid: u32) -> Result<f64, String> {
 
 /// Resident memory of a process, in bytes.
 pub fn resident_bytes(pid: u32) -> Result<u64, String> {
+    memory_bytes(pid, "VmRSS:")
+}
+
+fn memory_bytes(pid: u32, field: &str) -> Result<u64, String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
     let status = status.map_err(|error| format!("memory of process {pid}: {error}"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     kib.map(|kib| kib << 10)
         .ok_or_else(|| format!("memory of process {pid}: /proc/{pid}/status does not parse"))
@@ -181,7 +193,7 @@ mod tests {
         });
         let probe = Probe {
             pid: None,
-            admin: Some(url),
+            admin: vec![url],
         };
         let counters = probe.read().await.unwrap();
         assert_eq!(counters.store.unwrap().puts(), 3);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use runtime::SharedClock;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::chain::{Link, Verifier};
 use super::stats::Meter;
@@ -29,6 +30,10 @@ pub struct Reader {
     pub clock: SharedClock,
     /// The run that is under way at the same time: the age of its records is their latency.
     pub run: Option<u64>,
+    /// Bytes of values it reads in a second at most.
+    pub bytes_per_second: Option<f64>,
+    /// Reading ends before the ends are reached.
+    pub stop: Option<CancellationToken>,
 }
 
 /// What a consumer leaves.
@@ -37,6 +42,8 @@ pub struct Read {
     pub verifier: Verifier,
     /// When the last record came, by the clock.
     pub finished: Duration,
+    /// Whether it got to the ends.
+    pub complete: bool,
     /// Why it ended early.
     pub error: Option<String>,
 }
@@ -46,11 +53,16 @@ impl Reader {
     pub async fn run(mut self) -> Read {
         let mut verifier = Verifier::default();
         let mut finished = self.clock.monotonic();
-        let error = self.read_all(&mut verifier, &mut finished).await.err();
+        let stop = self.stop.clone().unwrap_or_default();
+        let read = tokio::select! {
+            read = self.read_all(&mut verifier, &mut finished) => Some(read),
+            () = stop.cancelled() => None,
+        };
         Read {
             verifier,
             finished,
-            error,
+            complete: matches!(read, Some(Ok(()))),
+            error: read.and_then(Result::err),
         }
     }
 
@@ -60,7 +72,8 @@ impl Reader {
         finished: &mut Duration,
     ) -> Result<(), String> {
         let mut known = false;
-        let mut moved = self.clock.monotonic();
+        let began = self.clock.monotonic();
+        let (mut moved, mut bytes) = (began, 0);
         loop {
             if let Some(ends) = &*self.ends.borrow_and_update() {
                 if !known {
@@ -81,10 +94,12 @@ impl Reader {
                     let now = self.clock.monotonic();
                     let mut any = false;
                     for partition in fetched.map_err(|error| error.to_string())? {
-                        any |= self.walk(&partition, now, verifier)?;
+                        any |= !partition.batches.is_empty();
+                        bytes += self.walk(&partition, now, verifier)?;
                     }
                     if any {
                         (moved, *finished) = (now, self.clock.monotonic());
+                        self.pause(began, bytes).await;
                     } else if known && now - moved > STALL_MAX {
                         return Err("the end of a partition does not come".into());
                     }
@@ -96,17 +111,29 @@ impl Reader {
         }
     }
 
+    /// Waits until so many bytes are due.
+    async fn pause(&mut self, began: Duration, bytes: u64) {
+        let Some(rate) = self.bytes_per_second else {
+            return;
+        };
+        let due = began + Duration::from_secs_f64(bytes as f64 / rate);
+        tokio::time::sleep(due.saturating_sub(self.clock.monotonic())).await;
+    }
+
+    /// Gives the bytes of the values.
     fn walk(
         &self,
         fetched: &Fetched,
         now: Duration,
         verifier: &mut Verifier,
-    ) -> Result<bool, String> {
+    ) -> Result<u64, String> {
+        let mut bytes = 0;
         for batch in fetched.batches.iter().filter(|batch| !batch.is_control()) {
-            self.walk_batch(fetched, batch, now, verifier)
+            bytes += self
+                .walk_batch(fetched, batch, now, verifier)
                 .map_err(|error| format!("partition {}: {error}", fetched.partition))?;
         }
-        Ok(!fetched.batches.is_empty())
+        Ok(bytes)
     }
 
     fn walk_batch(
@@ -115,7 +142,7 @@ impl Reader {
         batch: &BatchView,
         now: Duration,
         verifier: &mut Verifier,
-    ) -> Result<(), String> {
+    ) -> Result<u64, String> {
         let (mut records, mut bytes) = (0, 0);
         let mut first: Option<Link> = None;
         let walked = batch.records().map_err(|bad| bad.to_string())?;
@@ -133,6 +160,6 @@ impl Reader {
         let ours = first.filter(|link| Some(link.run) == self.run);
         let latency = ours.map(|link| now.saturating_sub(Duration::from_nanos(link.sent_ns)));
         self.meter.update(|flow| flow.add(records, bytes, latency));
-        Ok(())
+        Ok(bytes)
     }
 }

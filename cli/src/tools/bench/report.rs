@@ -1,12 +1,20 @@
-//! What a benchmark found, for people and as JSON.
+//! What a benchmark found: serialized it is the JSON, displayed it is for people.
+
+mod compared;
+mod document;
+mod shown;
 
 use serde::Serialize;
 
-use super::super::table::{Align, Table, grouped};
+pub use self::compared::{Ratio, beside, compare, means, ratios};
+pub use self::document::{Document, ScenarioReport};
+
+use super::super::table::grouped;
 use super::chain::Seen;
 use super::cost::{Prices, StoreRequests};
 use super::probe::Counters;
 use super::stats::{Flow, Percentiles};
+use super::store_latency::{EndToEnd, StoreLatency};
 
 const MIB: f64 = (1 << 20) as f64;
 const GIB: f64 = (1 << 30) as f64;
@@ -56,6 +64,8 @@ pub struct Cost {
     pub broker_cpu_seconds: Option<f64>,
     /// The same per GiB.
     pub broker_cpu_seconds_per_gib: Option<f64>,
+    /// The most memory the broker has had until then, in bytes.
+    pub broker_memory_peak_bytes: Option<u64>,
     /// CPU seconds of this process, the load generator.
     pub client_cpu_seconds: Option<f64>,
     /// Requests to the object store by operation.
@@ -66,6 +76,8 @@ pub struct Cost {
     pub gets_per_gib: Option<f64>,
     /// For requests; neither storage nor traffic.
     pub dollars_per_gib: Option<f64>,
+    /// How long requests took.
+    pub store_latency: Vec<StoreLatency>,
 }
 
 impl Cost {
@@ -76,10 +88,12 @@ impl Cost {
         Self {
             broker_cpu_seconds: counters.broker_cpu,
             broker_cpu_seconds_per_gib: counters.broker_cpu.and_then(per_gib),
+            broker_memory_peak_bytes: counters.broker_memory_peak,
             client_cpu_seconds: counters.client_cpu,
             puts_per_gib: store.and_then(|store| per_gib(store.puts() as f64)),
             gets_per_gib: store.and_then(|store| per_gib(store.gets() as f64)),
             dollars_per_gib: store.and_then(|store| per_gib(store.dollars(prices))),
+            store_latency: counters.store_latencies.report(),
             store_requests: counters.store,
         }
     }
@@ -88,14 +102,71 @@ impl Cost {
 /// One phase.
 #[derive(Clone, Debug, Serialize)]
 pub struct PhaseReport {
-    /// "produce", "consume", or "produce and consume".
+    /// "produce", "consume", "produce and consume", or "beside catch-up": the same while old
+    /// records are read.
     pub phase: &'static str,
     /// What went out.
     pub produced: Option<FlowReport>,
     /// What came back.
     pub consumed: Option<FlowReport>,
+    /// Old records that came back beside.
+    pub caught_up: Option<FlowReport>,
     /// What it cost.
     pub cost: Cost,
+    /// Whether the median of end-to-end latency is what two PUTs explain; none without --admin.
+    pub end_to_end: Option<EndToEnd>,
+    /// What was done when.
+    pub seconds: Vec<Second>,
+}
+
+impl PhaseReport {
+    /// Compares end-to-end latency with that of the PUTs.
+    pub fn judge_latency(&mut self) {
+        let tails = self.produced.is_some() && self.consumed.is_some();
+        let latency = self.consumed.as_ref().and_then(|flow| flow.latency_ms);
+        self.end_to_end = EndToEnd::new(&self.cost.store_latency, latency).filter(|_| tails);
+    }
+}
+
+/// About a second of a phase.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Second {
+    /// Its end, since the start of the phase.
+    pub at_seconds: f64,
+    /// Values acknowledged.
+    pub produced_mib_per_second: Option<f64>,
+    /// Median latency of their acknowledgement.
+    pub ack_p50_ms: Option<f64>,
+    /// The same of 99 %.
+    pub ack_p99_ms: Option<f64>,
+    /// Values that came back, to all groups together.
+    pub consumed_mib_per_second: Option<f64>,
+    /// Median of end-to-end latency.
+    pub end_to_end_p50_ms: Option<f64>,
+    /// The same of 99 %.
+    pub end_to_end_p99_ms: Option<f64>,
+    /// Old values that came back beside.
+    pub caught_up_mib_per_second: Option<f64>,
+}
+
+impl Second {
+    /// Of what was produced, consumed and caught up with in `seconds`.
+    pub fn new(at_seconds: f64, seconds: f64, flows: [Option<&Flow>; 3]) -> Self {
+        let speed = |flow: Option<&Flow>| Some(flow?.bytes as f64 / MIB / seconds);
+        let [produced, consumed, caught_up] = flows;
+        let ack = produced.and_then(Flow::percentiles);
+        let end_to_end = consumed.and_then(Flow::percentiles);
+        Self {
+            at_seconds,
+            produced_mib_per_second: speed(produced),
+            ack_p50_ms: ack.map(|ack| ack.p50),
+            ack_p99_ms: ack.map(|ack| ack.p99),
+            consumed_mib_per_second: speed(consumed),
+            end_to_end_p50_ms: end_to_end.map(|latency| latency.p50),
+            end_to_end_p99_ms: end_to_end.map(|latency| latency.p99),
+            caught_up_mib_per_second: speed(caught_up),
+        }
+    }
 }
 
 /// What the hash chains say.
@@ -103,7 +174,7 @@ pub struct PhaseReport {
 pub struct Verification {
     /// Records acknowledged in this run; none if it did not produce, or with acks=0.
     pub acknowledged: Option<u64>,
-    /// Records that came back, each counted once.
+    /// Records that came back, each counted once for each group that reads it.
     pub received: u64,
     /// Of these, those that fit the record before them.
     pub verified: u64,
@@ -135,6 +206,18 @@ impl Verification {
             offset_gaps: seen.offset_gaps,
             foreign: seen.foreign,
         }
+    }
+
+    /// Adds what another reader of the same records, or of others, saw.
+    pub fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.verified += other.verified;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.altered += other.altered;
+        self.offset_gaps += other.offset_gaps;
+        self.foreign += other.foreign;
     }
 
     /// What was promised and not kept. Without idempotence a retry may store a batch twice, or
@@ -169,250 +252,13 @@ pub struct RunReport {
     pub phases: Vec<PhaseReport>,
     /// None if nothing was consumed.
     pub verification: Option<Verification>,
+    /// Of the records that were caught up with; none if none were.
+    pub catch_up_verification: Option<Verification>,
     /// Promises that were not kept.
     pub violations: Vec<String>,
     /// Why it ended early.
     pub errors: Vec<String>,
 }
 
-fn number(value: f64) -> String {
-    match value.abs() {
-        v if v >= 1_000.0 => grouped(value.round() as u64),
-        v if v >= 100.0 => format!("{value:.0}"),
-        v if v >= 10.0 => format!("{value:.1}"),
-        v if v >= 0.01 || v == 0.0 => format!("{value:.2}"),
-        _ => format!("{value:.6}"),
-    }
-}
-
-fn optional(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".into(), number)
-}
-
-impl std::fmt::Display for RunReport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{} topic {}\n", self.bootstrap, self.topic)?;
-        writeln!(f, "{}", flows(&self.phases))?;
-        let costs = costs(&self.phases);
-        if !costs.is_empty() {
-            writeln!(f, "{costs}")?;
-        }
-        let requests = requests(&self.phases);
-        if !requests.is_empty() {
-            writeln!(f, "{requests}")?;
-        }
-        if let Some(v) = &self.verification {
-            let acknowledged = v.acknowledged.map_or_else(|| "none".into(), grouped);
-            writeln!(
-                f,
-                "verified {} of {} received, {acknowledged} acknowledged: {} lost, {} duplicated, \
-                 {} reordered, {} altered, {} offset gaps",
-                grouped(v.verified),
-                grouped(v.received),
-                grouped(v.lost),
-                grouped(v.duplicated),
-                grouped(v.reordered),
-                grouped(v.altered),
-                grouped(v.offset_gaps),
-            )?;
-            if v.foreign > 0 {
-                writeln!(
-                    f,
-                    "{} records of no benchmark in the topic",
-                    grouped(v.foreign)
-                )?;
-            }
-        }
-        for violation in &self.violations {
-            writeln!(f, "VIOLATION: {violation}")?;
-        }
-        for error in &self.errors {
-            writeln!(f, "ENDED EARLY: {error}")?;
-        }
-        Ok(())
-    }
-}
-
-fn flows(phases: &[PhaseReport]) -> Table {
-    let columns = [
-        ("", Align::Left),
-        ("MiB/s", Align::Right),
-        ("records/s", Align::Right),
-        ("MiB", Align::Right),
-        ("s", Align::Right),
-        ("p50 ms", Align::Right),
-        ("p95", Align::Right),
-        ("p99", Align::Right),
-        ("p99.9", Align::Right),
-        ("max", Align::Right),
-        ("retries", Align::Right),
-    ];
-    let mut table = Table::new(&columns);
-    for phase in phases {
-        for (name, flow) in [("produced", &phase.produced), ("consumed", &phase.consumed)] {
-            let Some(flow) = flow else { continue };
-            let latency = flow.latency_ms;
-            let of = |get: fn(Percentiles) -> f64| optional(latency.map(get));
-            table.row([
-                name.to_owned(),
-                number(flow.mib_per_second),
-                number(flow.records_per_second),
-                number(flow.value_bytes as f64 / MIB),
-                number(flow.seconds),
-                of(|p| p.p50),
-                of(|p| p.p95),
-                of(|p| p.p99),
-                of(|p| p.p999),
-                of(|p| p.max),
-                if name == "produced" {
-                    grouped(flow.retries)
-                } else {
-                    String::new()
-                },
-            ]);
-        }
-    }
-    table
-}
-
-fn costs(phases: &[PhaseReport]) -> Table {
-    let columns = [
-        ("per GiB", Align::Left),
-        ("broker CPU s", Align::Right),
-        ("PUT", Align::Right),
-        ("GET", Align::Right),
-        ("dollars", Align::Right),
-        ("(load generator CPU s in all)", Align::Right),
-    ];
-    let mut table = Table::new(&columns);
-    for phase in phases {
-        let cost = &phase.cost;
-        if cost.broker_cpu_seconds.is_none() && cost.store_requests.is_none() {
-            continue;
-        }
-        table.row([
-            phase.phase.to_owned(),
-            optional(cost.broker_cpu_seconds_per_gib),
-            optional(cost.puts_per_gib),
-            optional(cost.gets_per_gib),
-            optional(cost.dollars_per_gib),
-            optional(cost.client_cpu_seconds),
-        ]);
-    }
-    table
-}
-
-fn requests(phases: &[PhaseReport]) -> Table {
-    let columns = [
-        ("requests to the store", Align::Left),
-        ("operation", Align::Left),
-        ("duty", Align::Left),
-        ("count", Align::Right),
-    ];
-    let mut table = Table::new(&columns);
-    for phase in phases {
-        let operations = phase
-            .cost
-            .store_requests
-            .iter()
-            .flat_map(|requests| &requests.0);
-        for (operation, duties) in operations {
-            for (duty, count) in duties {
-                let count = grouped(*count);
-                table.row([
-                    phase.phase.to_owned(),
-                    operation.clone(),
-                    duty.clone(),
-                    count,
-                ]);
-            }
-        }
-    }
-    table
-}
-
-/// One measure of two brokers, each the mean of its rounds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Ratio {
-    /// What was measured.
-    pub measure: String,
-    /// Of the first broker.
-    pub this: f64,
-    /// Of the broker compared with.
-    pub other: f64,
-    /// this / other.
-    pub ratio: f64,
-}
-
-/// Compares the measures that both have.
-pub fn compare(these: &[RunReport], others: &[RunReport]) -> Vec<Ratio> {
-    let (these, others) = (means(these), means(others));
-    let ratio = |(measure, this): (String, f64)| {
-        let other = others.iter().find(|(name, _)| *name == measure)?.1;
-        (other > 0.0).then(|| Ratio {
-            measure,
-            this,
-            other,
-            ratio: this / other,
-        })
-    };
-    these.into_iter().filter_map(ratio).collect()
-}
-
-fn means(runs: &[RunReport]) -> Vec<(String, f64)> {
-    let mut sums: Vec<(String, f64, f64)> = Vec::new();
-    for (name, value) in runs.iter().flat_map(measures) {
-        match sums.iter_mut().find(|(known, ..)| *known == name) {
-            Some((_, sum, count)) => (*sum, *count) = (*sum + value, *count + 1.0),
-            None => sums.push((name, value, 1.0)),
-        }
-    }
-    sums.into_iter()
-        .map(|(name, sum, count)| (name, sum / count))
-        .collect()
-}
-
-fn measures(run: &RunReport) -> Vec<(String, f64)> {
-    let mut measures = Vec::new();
-    for phase in &run.phases {
-        let flows = [
-            ("produce", "ack", &phase.produced),
-            ("consume", "end to end", &phase.consumed),
-        ];
-        for (way, latency, flow) in flows {
-            let Some(flow) = flow else { continue };
-            measures.push((format!("{way} MiB/s"), flow.mib_per_second));
-            if let Some(p) = flow.latency_ms {
-                measures.push((format!("{latency} p50 ms"), p.p50));
-                measures.push((format!("{latency} p99 ms"), p.p99));
-            }
-        }
-        if let Some(seconds) = phase.cost.broker_cpu_seconds_per_gib {
-            measures.push((format!("{}: broker CPU s per GiB", phase.phase), seconds));
-        }
-    }
-    measures
-}
-
-/// The ratios as a table.
-pub fn ratios(ratios: &[Ratio], this: &str, other: &str) -> Table {
-    let columns = [
-        ("", Align::Left),
-        (this, Align::Right),
-        (other, Align::Right),
-        ("ratio", Align::Right),
-    ];
-    let mut table = Table::new(&columns);
-    for r in ratios {
-        table.row([
-            r.measure.clone(),
-            number(r.this),
-            number(r.other),
-            format!("{:.2}", r.ratio),
-        ]);
-    }
-    table
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

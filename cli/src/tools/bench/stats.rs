@@ -7,6 +7,9 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+/// Meters of one direction; more workers share them.
+const METERS_MAX: usize = 16;
+
 /// Longest latency told apart, in microseconds: ten minutes.
 const LATENCY_MAX_US: u64 = 600_000_000;
 
@@ -110,12 +113,17 @@ impl Meter {
 #[derive(Default)]
 pub struct Gauge {
     meters: Vec<Meter>,
+    workers: usize,
     total: Flow,
 }
 
 impl Gauge {
     /// A meter for one more worker.
     pub fn meter(&mut self) -> Meter {
+        self.workers += 1;
+        if let Some(shared) = self.meters.get((self.workers - 1) % METERS_MAX) {
+            return shared.clone();
+        }
         let meter = Meter::default();
         self.meters.push(meter.clone());
         meter

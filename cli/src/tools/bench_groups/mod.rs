@@ -74,7 +74,7 @@ async fn measure(
 ) -> Result<()> {
     let probe = Probe {
         pid: args.broker_pid,
-        admin: None,
+        admin: Vec::new(),
     };
     let bare = sample(args, &probe).await?;
     let began = common.clock.monotonic();

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 
-fn run(mib: u64, cpu: f64) -> RunReport {
+pub(in crate::tools::bench) fn run(mib: u64, cpu: f64) -> RunReport {
     let mut flow = Flow::default();
     flow.add(mib << 10, mib << 20, Some(Duration::from_millis(4)));
     let counters = Counters {
@@ -18,6 +18,7 @@ fn run(mib: u64, cpu: f64) -> RunReport {
             ]
             .into(),
         )),
+        ..Counters::default()
     };
     let prices = Prices {
         per_1000_puts: 0.005,
@@ -30,12 +31,16 @@ fn run(mib: u64, cpu: f64) -> RunReport {
             phase: "produce",
             produced: Some(FlowReport::new(&flow, 2.0)),
             consumed: None,
+            caught_up: None,
             cost: Cost::new(counters, flow.bytes, &prices),
+            end_to_end: None,
+            seconds: vec![Second::new(1.0, 1.0, [Some(&flow), None, None])],
         }],
         verification: Some(Verification {
             received: 5,
             ..Verification::default()
         }),
+        catch_up_verification: None,
         violations: vec![],
         errors: vec![],
     }
@@ -103,7 +108,7 @@ fn brokers_are_compared_by_the_mean_of_their_rounds() {
     assert!((of("produce: broker CPU s per GiB") - 0.25).abs() < 1e-9);
     let table = super::ratios(&ratios, "a:1", "b:2").to_string();
     assert!(
-        table.contains("produce: broker CPU s per GiB  3.00  12.0   0.25"),
+        table.contains("produce: broker CPU s per GiB      3.00      12.0   0.25"),
         "{table}"
     );
 }
@@ -140,4 +145,95 @@ fn a_violation_depends_on_what_was_promised() {
             "4 records behind a gap in the offsets",
         ]
     );
+}
+
+/// A run that was repeated while old records were read, and then took `slower` times as long.
+fn beside_catch_up(slower: u32) -> RunReport {
+    let mut report = run(512, 1.0);
+    report.phases[0].phase = "produce and consume";
+    let mut phase = report.phases[0].clone();
+    let flow = |latency: u32| {
+        let mut flow = Flow::default();
+        flow.add(10, 1 << 20, Some(Duration::from_millis(4) * latency));
+        FlowReport::new(&flow, 1.0)
+    };
+    report.phases[0].consumed = Some(flow(1));
+    (phase.phase, phase.consumed) = ("beside catch-up", Some(flow(slower)));
+    phase.caught_up = Some(flow(1));
+    report.phases.push(phase);
+    report
+}
+
+#[test]
+fn what_catching_up_does_to_the_tail_is_a_ratio() {
+    let report = beside_catch_up(3);
+    let ratios = beside(&[report.clone(), report.clone()]);
+    let of = |measure: &str| {
+        ratios
+            .iter()
+            .find(|r| r.measure == measure)
+            .map(|r| r.ratio)
+    };
+    assert!(
+        (of("end to end p99 ms").unwrap() - 3.0).abs() < 0.01,
+        "{ratios:?}"
+    );
+    assert!((of("ack p99 ms").unwrap() - 1.0).abs() < 0.01, "{ratios:?}");
+    assert_eq!(of("old records MiB/s"), None, "there were none without");
+    let text = report.to_string();
+    assert!(text.contains("end to end p99 ms"), "{text}");
+    assert!(beside(&[run(512, 1.0)]).is_empty());
+    // Means of the phase alone are not mixed with those beside catch-up.
+    let means: std::collections::BTreeMap<_, _> = means(&[report]).into_iter().collect();
+    assert!((means["end to end p99 ms"] - 4.0).abs() < 0.01, "{means:?}");
+    assert!(
+        (means["beside catch-up: end to end p99 ms"] - 12.0).abs() < 0.01,
+        "{means:?}"
+    );
+}
+
+#[test]
+fn the_document_says_what_was_run_where_and_what_came_of_it() {
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        args: super::super::Args,
+    }
+    let flags =
+        "bench --bootstrap secret-host:9092 --rate 5 --duration 90s --topic private --groups 2";
+    let args = Flags::parse_from(flags.split(' ')).args;
+    let (runs, compared) = (vec![run(512, 1.0), run(256, 1.0)], vec![run(768, 2.0)]);
+    let scenario = ScenarioReport::new(Some("tail".into()), args, runs, compared);
+    let json = serde_json::to_value(Document::new(&[scenario])).unwrap();
+    assert_eq!(json["schema"], 1);
+    assert!(json["host"]["processors"].as_u64().unwrap() > 0, "{json}");
+    let scenario = &json["scenarios"][0];
+    assert_eq!(scenario["scenario"], "tail");
+    let settings = &scenario["settings"];
+    assert_eq!(settings["rate"]["bytes_per_second"], 5.0 * MIB);
+    assert_eq!(
+        (&settings["duration"], &settings["groups"]),
+        (&90.0.into(), &2.into())
+    );
+    assert_eq!(
+        (&settings["mode"], &settings["compression"]),
+        (&"both".into(), &"none".into())
+    );
+    assert_eq!(settings["acks"], -1);
+    // Where things are is no setting.
+    let text = settings.to_string();
+    assert!(
+        !text.contains("secret-host") && !text.contains("private"),
+        "{text}"
+    );
+    assert_eq!(scenario["runs"].as_array().unwrap().len(), 2);
+    assert_eq!(scenario["means"]["produce MiB/s"], 192.0);
+    assert_eq!(scenario["compared_means"]["produce MiB/s"], 384.0);
+    assert_eq!(scenario["ratios"][0]["ratio"], 0.5);
+    let second = &scenario["runs"][0]["phases"][0]["seconds"][0];
+    assert_eq!(second["produced_mib_per_second"], 512.0);
+    let p99 = second["ack_p99_ms"].as_f64().unwrap();
+    assert!((p99 - 4.0).abs() < 0.01, "{second}");
 }
