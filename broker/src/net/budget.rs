@@ -9,16 +9,29 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bytes beside the budget for small requests that are no Produce.
 const SPARE_BYTES: usize = 4 << 20;
 
+/// What a frame may hold before its bytes have come, while less than half of the budget is taken. It is read into one
+/// piece of memory then, which nothing moves; a larger one doubles from here.
+const AHEAD_BYTES: usize = 1 << 20;
+
+/// The same when more is taken: a frame holds hardly more than what has come of it, so that thousands of connections
+/// that announce a large one and do not send it leave room for others.
+const AHEAD_BYTES_MIN: usize = 16 << 10;
+
 /// Such a request is small.
 const SMALL_BYTES_MAX: usize = 64 << 10;
+
+/// Whether a request of this length is small.
+pub(super) fn is_small(length: usize) -> bool {
+    length <= SMALL_BYTES_MAX
+}
 
 /// Which bytes a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Those of the budget.
-    Produce,
-    /// If it is small, the spare ones as well.
-    Other,
+    Any,
+    /// A small one that is no Produce: the spare ones as well.
+    Small,
 }
 
 /// Bytes for requests, shared by all connections of a process.
@@ -62,11 +75,22 @@ impl RequestBudget {
         self.bytes.available_permits()
     }
 
+    /// How many bytes a frame of `length` bytes should take before they have come.
+    pub(super) fn ahead(&self, kind: Kind, length: usize) -> usize {
+        let is_ample = self.available() >= self.bytes_max / 2;
+        match kind {
+            // So that the spare bytes are for all of it.
+            Kind::Small => length,
+            Kind::Any if is_ample => AHEAD_BYTES,
+            Kind::Any => AHEAD_BYTES_MIN,
+        }
+    }
+
     /// Takes the first `bytes` of a request, waiting for them in the order of asking.
     pub(super) async fn reserve(&self, kind: Kind, bytes: usize) -> Held {
         // The semaphores are never closed, so there is always a permit.
         let permit = Arc::clone(&self.bytes).acquire_many_owned(clamp(bytes));
-        let may_spare = kind == Kind::Other && bytes <= SMALL_BYTES_MAX;
+        let may_spare = kind == Kind::Small;
         let (permit, spare) = tokio::select! {
             biased;
             permit = permit => (permit.ok(), None),
@@ -174,8 +198,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_dropped_or_released_can_be_taken_again() {
         let budget = RequestBudget::new(100, Gauge::noop());
-        let first = RequestPermit::new(budget.reserve(Kind::Produce, 60).await);
-        let mut second = std::pin::pin!(budget.reserve(Kind::Produce, 60));
+        let first = RequestPermit::new(budget.reserve(Kind::Any, 60).await);
+        let mut second = std::pin::pin!(budget.reserve(Kind::Any, 60));
         assert!(poll!(second.as_mut()).is_pending());
         let kept = first.clone();
         drop(first);
@@ -192,8 +216,8 @@ mod tests {
     #[tokio::test]
     async fn of_frames_that_wait_for_each_other_one_goes_on() {
         let budget = RequestBudget::new(100, Gauge::noop());
-        let mut one = budget.reserve(Kind::Produce, 50).await;
-        let mut other = budget.reserve(Kind::Produce, 50).await;
+        let mut one = budget.reserve(Kind::Any, 50).await;
+        let mut other = budget.reserve(Kind::Any, 50).await;
         budget.grow(&mut one, 1_000).await;
         let mut waiting = Box::pin(budget.grow(&mut other, 50));
         assert!(
@@ -210,21 +234,19 @@ mod tests {
     #[tokio::test]
     async fn small_requests_of_other_kinds_go_on_when_produce_has_taken_all() {
         let budget = RequestBudget::new(1_000, Gauge::noop());
-        let all = budget.reserve(Kind::Produce, 1_000).await;
-        let mut produce = Box::pin(budget.reserve(Kind::Produce, 10));
+        let all = budget.reserve(Kind::Any, 1_000).await;
+        let mut produce = Box::pin(budget.reserve(Kind::Any, 10));
         assert!(poll!(&mut produce).is_pending());
-        let mut large = Box::pin(budget.reserve(Kind::Other, SMALL_BYTES_MAX + 1));
-        assert!(poll!(&mut large).is_pending());
         let count = SPARE_BYTES / SMALL_BYTES_MAX;
         let mut small = vec![];
         for _ in 0..count {
-            small.push(budget.reserve(Kind::Other, SMALL_BYTES_MAX).await);
+            small.push(budget.reserve(Kind::Small, SMALL_BYTES_MAX).await);
         }
-        let mut more = Box::pin(budget.reserve(Kind::Other, 1));
+        let mut more = Box::pin(budget.reserve(Kind::Small, 1));
         assert!(poll!(&mut more).is_pending(), "these are bounded as well");
         small.pop();
         more.await;
-        drop((small, produce, large, all));
+        drop((small, produce, all));
         assert_eq!(budget.available(), 1_000);
         assert_eq!(budget.spare.available_permits(), SPARE_BYTES);
     }

@@ -1,7 +1,7 @@
 //! Frames from a socket: four bytes of length, then that many bytes.
 //!
 //! A length is not believed: memory grows as bytes arrive, and is taken from the
-//! [`RequestBudget`] first. Small frames share one read and are copied out, so that a frame that is
+//! [`RequestBudget`] first. Only while there is plenty is some taken ahead of the bytes. Small frames share one read and are copied out, so that a frame that is
 //! kept for long pins no more than itself; a large one is read into a buffer of its own.
 
 use std::pin::Pin;
@@ -12,10 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Sleep, sleep};
 
 use super::RequestBudget;
-use super::budget::{Held, Kind, RequestPermit};
+use super::budget::{Held, Kind, RequestPermit, is_small};
 
-/// A frame up to this size gets its memory at once; a larger one doubles from here.
-const FIRST_STEP_BYTES: usize = 1 << 20;
 /// The shared read buffer of a quiet connection, and of a busy one.
 const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
@@ -126,11 +124,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             return Ok(None);
         }
         let length = self.length().await?;
-        let first = length.min(FIRST_STEP_BYTES);
         let kind = self.kind(length).await?;
+        let ahead = self.budget.ahead(kind, length);
+        let first = length.min(ahead.max(self.buffer.len()));
         let held = self.budget.reserve(kind, first).await;
         if self.buffer.len() < length {
-            return self.receive(length, held).await.map(Some);
+            return self.receive(length, first, held).await.map(Some);
         }
         let bytes = Bytes::copy_from_slice(&self.buffer[..length]);
         self.buffer.advance(length);
@@ -172,19 +171,24 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// What the frame is, by its API key.
+    /// What the frame may take, by its API key and length.
     async fn kind(&mut self, length: usize) -> Result<Kind, FrameError> {
         let key_bytes = length.min(2);
         self.buffered(key_bytes, length).await?;
         match self.buffer.get(..2) {
-            Some(key) if key_bytes == 2 && key != PRODUCE => Ok(Kind::Other),
-            _ => Ok(Kind::Produce),
+            Some(key) if key_bytes == 2 && key != PRODUCE && is_small(length) => Ok(Kind::Small),
+            _ => Ok(Kind::Any),
         }
     }
 
-    /// Reads a frame that is not wholly in the shared buffer into memory of its own.
-    async fn receive(&mut self, length: usize, mut held: Held) -> Result<Frame, FrameError> {
-        let mut reserved = length.min(FIRST_STEP_BYTES);
+    /// Reads a frame that is not wholly in the shared buffer into memory of its own, of which the first `reserved`
+    /// bytes are held.
+    async fn receive(
+        &mut self,
+        length: usize,
+        mut reserved: usize,
+        mut held: Held,
+    ) -> Result<Frame, FrameError> {
         let mut bytes = BytesMut::with_capacity(reserved);
         bytes.put(&mut self.buffer);
         let mut deadline = self.deadline(length);
@@ -263,6 +267,27 @@ mod tests {
     async fn error_of(bytes: &[u8]) -> FrameError {
         let budget = RequestBudget::new(200 * MIB, Gauge::noop());
         reader(bytes, &budget).next().await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn frames_that_do_not_come_leave_room_for_one_that_does() {
+        let budget = RequestBudget::new(64 * MIB, Gauge::noop());
+        let announced = [&(50 * MIB as i32).to_be_bytes()[..], PRODUCE, &[0; 100]].concat();
+        let mut begun = vec![];
+        for _ in 0..1_000 {
+            let (mut client, source) = duplex(200);
+            client.write_all(&announced).await.unwrap();
+            let mut reader = reader(source, &budget);
+            let mut next = Box::pin(async move { reader.next().await.map(drop) });
+            assert!(poll!(&mut next).is_pending());
+            begun.push((client, next));
+        }
+        let held = 64 * MIB - budget.available();
+        assert!(held < 48 * MIB, "1,000 frames not sent hold {held} bytes");
+        let content = [PRODUCE, &vec![7; 5 * MIB]].concat();
+        let wire = framed(&content);
+        let frame = reader(&wire[..], &budget).next().await.unwrap().unwrap();
+        assert!(frame.bytes == content);
     }
 
     #[tokio::test]
