@@ -54,7 +54,8 @@ async fn run(args: Args, role: Role, defaults: &[(&str, &str)]) -> Result<(), Fa
     } = process;
     let opened = plane::open(plane::Access::Join, &settings, &clock, &rng).await?;
     tokio::spawn(opened.spending.publish(clock.clone()));
-    let config = BrokerConfig::new(settings, opened.puts_cost);
+    let mut config = BrokerConfig::new(settings, opened.puts_cost);
+    config.net.connections_max = connections_within_limit(config.net.connections_max);
     let store_url = config.resolved.text("store.url").to_owned();
     let metadata = config.resolved.text("metadata.log").to_owned();
     let duties = ::compactor::Config::new(&config.resolved);
@@ -88,6 +89,20 @@ async fn run(args: Args, role: Role, defaults: &[(&str, &str)]) -> Result<(), Fa
     let ended = running.ended().await;
     tracing::info!("stopped");
     Ok(ended?)
+}
+
+/// As many of the connections that the settings allow as the process may have sockets for, with what it needs itself
+/// left over: an agent that cannot open one more file could not upload either.
+fn connections_within_limit(wanted: usize) -> usize {
+    let limit = runtime::descriptors::raise_limit();
+    let fit = runtime::descriptors::connections_within(wanted, limit);
+    if let Some(limit) = limit.filter(|_| fit < wanted) {
+        tracing::warn!(
+            "max.connections is {wanted}, but this process may have only {limit} files open: it takes {fit} \
+             connections. Raise the limit (ulimit -n, LimitNOFILE=) or lower max.connections"
+        );
+    }
+    fit
 }
 
 fn announce(role: Role, address: &str, admin: &str, store: &str, metadata: &str) {

@@ -74,6 +74,8 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run() -> ExitCode {
+    // Agents and load generators have a socket for each connection.
+    runtime::descriptors::raise_limit();
     let done = match Cli::parse().command {
         Command::Dev(args) => return agent::dev(args).await,
         Command::Broker(args) => return agent::broker(args).await,

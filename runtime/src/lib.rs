@@ -3,6 +3,7 @@
 //! opens a store.
 
 pub mod clock;
+pub mod descriptors;
 pub mod log_once;
 pub mod metric_definitions;
 pub mod rng;

@@ -27,6 +27,7 @@ pub struct Launch {
     args: Vec<String>,
     env: Vec<(String, String)>,
     allowed: Vec<String>,
+    descriptors: Option<u32>,
 }
 
 impl Launch {
@@ -51,6 +52,7 @@ impl Launch {
             args: vec![],
             env: vec![],
             allowed: vec![],
+            descriptors: None,
         };
         launch
             .arg("--listen", "127.0.0.1:0")
@@ -85,13 +87,31 @@ impl Launch {
         self
     }
 
+    /// Lets it have so many files and sockets open, and not one more.
+    pub fn descriptors(mut self, limit: u32) -> Self {
+        self.descriptors = Some(limit);
+        self
+    }
+
+    fn program(&self) -> io::Result<Command> {
+        let binary = binary()?;
+        let Some(limit) = self.descriptors else {
+            return Ok(Command::new(binary));
+        };
+        let mut shell = Command::new("sh");
+        let script = "ulimit -n \"$0\" && exec \"$@\"";
+        shell.args(["-c", script, &limit.to_string()]).arg(binary);
+        Ok(shell)
+    }
+
     /// Starts it and waits until it listens.
     ///
     /// # Errors
     /// It cannot be started, exits, or does not listen within a minute; the log is in the message.
     pub async fn start(&self) -> io::Result<Process> {
         let metadata = crate::foundationdb::wanted(&self.args, &self.env)?;
-        let mut child = Command::new(binary()?)
+        let mut child = self
+            .program()?
             .arg(&self.command)
             .args(&self.args)
             .args(metadata)

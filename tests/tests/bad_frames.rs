@@ -170,7 +170,7 @@ async fn a_client_that_never_reads_holds_up_nobody_and_takes_bounded_memory() {
 
 #[tokio::test]
 async fn two_thousand_idle_connections_are_no_burden() {
-    raise_descriptor_limit();
+    runtime::descriptors::raise_limit();
     let broker = Broker::start(&[]).await.unwrap();
     let mut connecting = JoinSet::new();
     for _ in 0..2000 {
@@ -202,11 +202,4 @@ fn framed(body: &[u8]) -> BytesMut {
     frame.put_i32(i32::try_from(body.len()).unwrap());
     frame.put_slice(body);
     frame
-}
-
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).unwrap();
 }
