@@ -5,6 +5,7 @@
 //! meta/log/<position, 20 digits>            entries of the metadata log
 //! meta/log-home                             where the log is, if not here
 //! meta/checkpoint/<position, 20 digits>/..  checkpoints of the metadata
+//! meta/peer-secret                          by which the agents know each other
 //! meta/probe/..                             what a start-up check of the store leaves behind
 //! data/<spread, 2 hex digits>/<object id>   data objects
 //! ```
@@ -21,6 +22,8 @@ pub const LOG: &str = "meta/log";
 pub const LOG_HOME: &str = "meta/log-home";
 /// Prefix of the checkpoints, without the slash.
 pub const CHECKPOINT: &str = "meta/checkpoint";
+/// Key of the secret by which the agents of the cluster know each other.
+pub const PEER_SECRET: &str = "meta/peer-secret";
 /// Prefix of the keys that probe what a store can do, without the slash.
 pub const PROBE: &str = "meta/probe";
 /// Prefix of the data objects, without the slash.
