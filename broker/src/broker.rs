@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use control_plane::checkpoint::CheckpointStore;
+use control_plane::cluster::PeerSecret;
 use control_plane::log::MetadataLog;
 use control_plane::replica::{
     CheckpointDuty, Failure, OpenError, Replica, ReplicaParts, Session, SubmitError, keep_draining,
@@ -18,6 +19,7 @@ use crate::api::Dispatch;
 use crate::config::BrokerConfig;
 use crate::fetch::Fetcher;
 use crate::fetch::pool::PerPool;
+use crate::fetch::zone::Neighbours;
 use crate::group::{self, Groups};
 use crate::health::{self, Unwell};
 use crate::net::{Listener, Server};
@@ -26,6 +28,7 @@ use crate::produce::Pipeline;
 use crate::share::Shares;
 use crate::topology::{self, Node, ZoneBlocks};
 use crate::transactions;
+use crate::zone_cache::{Lender, SharedLender, ZoneCache};
 
 /// What an agent is given: everything that reaches outside of it.
 #[derive(Debug, Clone)]
@@ -46,6 +49,8 @@ pub struct Parts {
     pub rng: Rng,
     /// The cluster's id, as clients see it.
     pub cluster_id: String,
+    /// By which its agents know each other. Without it they do not give each other blocks.
+    pub peer_secret: Option<PeerSecret>,
 }
 
 /// Why an agent does not run, or ended.
@@ -89,6 +94,7 @@ pub struct Broker {
     rng: Rng,
     cluster_id: String,
     zone_blocks: ZoneBlocks,
+    lender: Option<SharedLender>,
 }
 
 /// An agent that serves.
@@ -223,16 +229,35 @@ fn assemble(
     zone_blocks: ZoneBlocks,
     shutdown: &Shutdown,
 ) -> Assembled {
-    let fetcher = Fetcher::new(
+    let secret = parts
+        .peer_secret
+        .clone()
+        .filter(|_| config.zone_cache.is_on);
+    let neighbours = secret.clone().map(|secret| -> Arc<dyn Neighbours> {
+        Arc::new(ZoneCache::new(
+            session.clone(),
+            secret,
+            parts.clock.clone(),
+            parts.rng.fork("zone cache"),
+            config.zone_cache,
+        ))
+    });
+    let fetcher = Fetcher::with_neighbours(
         session.replica().clone(),
         PerPool {
             tail: parts.fetch_store.clone(),
             catch_up: parts.catch_up_store.clone(),
         },
+        neighbours,
         parts.clock.clone(),
         &parts.rng,
         config.fetch.clone(),
     );
+    let lender = secret.map(|secret| {
+        let (rng, clock) = (parts.rng.fork("lender"), parts.clock.clone());
+        let lender = Lender::new(fetcher.clone(), session.epoch(), secret, rng, clock);
+        Arc::new(lender)
+    });
     let cache = fetcher.cache().clone();
     let (pipeline, settled) = Pipeline::start(
         session.clone(),
@@ -288,6 +313,7 @@ fn assemble(
         rng: parts.rng.fork("broker"),
         cluster_id: parts.cluster_id.clone(),
         zone_blocks,
+        lender,
     };
     (Arc::new(broker), settled)
 }
@@ -328,7 +354,10 @@ async fn serve(
     let hints = peers::listen(
         peer_listener,
         session.clone(),
-        broker.shares.clone(),
+        peers::Services {
+            shares: broker.shares.clone(),
+            lender: broker.lender.clone(),
+        },
         closing.clone(),
     );
     runtime::tasks::spawn("peers", &shutdown, hints);

@@ -15,6 +15,7 @@ pub mod share;
 mod topology;
 mod transactions;
 pub mod wire;
+pub mod zone_cache;
 
 pub use broker::{BrokerError, Parts, Running, run, start};
 pub use config::{BrokerConfig, STORE_URL_DEFAULT, TopicConfig, TopicDefaults, settings};

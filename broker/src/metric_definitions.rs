@@ -127,10 +127,61 @@ pub const FETCHES_WAITING: Metric = Metric::gauge(
 pub const FETCH_BLOCKS: Metric = Metric::counter(
     "millrace_fetch_blocks_total",
     Unit::Count,
-    "Blocks that readers asked for: found in the cache (hit), read from the store by another \
-     reader at the same time (shared), or read from the store (miss). The pool is fetch for what \
+    "Blocks that readers asked for: found in the cache (hit), being read for another reader at the \
+     same time (shared), asked of another agent of the zone (asked), or read from the store (miss). The pool is fetch for what \
      was written lately, catch_up for the rest.",
     &["pool", "found"],
+);
+
+/// What the owners of blocks were asked.
+pub const ZONE_BLOCKS_ASKED: Metric = Metric::counter(
+    "millrace_zone_blocks_asked_total",
+    Unit::Count,
+    "Blocks that belong to another agent of the zone: given by it (lent), or read from the store because it was slow, busy, \
+     could not read it (failed), could not be reached (broken), or had failed before (skipped).",
+    &["pool", "answer"],
+);
+
+/// How long owners take.
+pub const ZONE_ASK_SECONDS: Metric = Metric::histogram(
+    "millrace_zone_ask_seconds",
+    Unit::Seconds,
+    "Time until another agent of the zone had given a block.",
+    &["pool"],
+);
+
+/// What other agents were given.
+pub const ZONE_BLOCKS_LENT: Metric = Metric::counter(
+    "millrace_zone_blocks_lent_total",
+    Unit::Count,
+    "Blocks of this agent that others of the zone asked for: found in the cache (hit) or read from the store by another \
+     reader at the same time (shared), which saved a GET each; read from the store (miss); or not given (busy, failed, \
+     cancelled).",
+    &["pool", "found"],
+);
+
+/// Bytes between the agents of a zone.
+pub const ZONE_BYTES: Metric = Metric::counter(
+    "millrace_zone_bytes_total",
+    Unit::Bytes,
+    "Bytes of blocks from other agents of the zone (in) and to them (out).",
+    &["direction"],
+);
+
+/// Blocks that had to be read again.
+pub const ZONE_BLOCKS_DAMAGED: Metric = Metric::counter(
+    "millrace_zone_blocks_damaged_total",
+    Unit::Count,
+    "Blocks from other agents of the zone with damaged records, which were read from the store again.",
+    &[],
+);
+
+/// Connections refused.
+pub const ZONE_CONNECTIONS_REFUSED: Metric = Metric::counter(
+    "millrace_zone_connections_refused_total",
+    Unit::Count,
+    "Connections that asked for blocks and were closed: not an agent of this cluster, or not of this build.",
+    &[],
 );
 
 /// Blocks read ahead.
@@ -234,6 +285,12 @@ pub const ALL: &[Metric] = &[
     FETCH_BLOCKS,
     FETCH_CACHE_BYTES,
     FETCH_READ_AHEAD_BLOCKS,
+    ZONE_BLOCKS_ASKED,
+    ZONE_ASK_SECONDS,
+    ZONE_BLOCKS_LENT,
+    ZONE_BYTES,
+    ZONE_BLOCKS_DAMAGED,
+    ZONE_CONNECTIONS_REFUSED,
     FETCH_MEMORY_WAIT_SECONDS,
     FETCH_MEMORY_BYTES,
     GROUPS,

@@ -4,7 +4,8 @@
 //! The connections also tell who has ended: whoever could be reached, and whose address refuses connections now. Who
 //! is frozen or cut off is not refused but silent, and gets its whole session timeout.
 //!
-//! The same port takes calls of share-partitions, see [`crate::share`]: those connections begin with a number of their own.
+//! The same port takes calls of share-partitions, see [`crate::share`], and asks for blocks, see [`crate::zone_cache`]:
+//! those connections begin with a number of their own.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -20,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use crate::share::{PEER_MAGIC, Shares};
+use crate::zone_cache::{MAGIC as BLOCKS_MAGIC, SharedLender};
 
 /// Peers that may be connected at once.
 const CONNECTIONS_MAX: usize = 1024;
@@ -37,11 +39,20 @@ struct Peer {
     address: String,
 }
 
-/// Takes hints from other agents until `shutdown` begins.
+/// What other agents may want of this one, besides hints.
+#[derive(Clone, Debug)]
+pub(crate) struct Services {
+    /// Calls of share-partitions.
+    pub shares: Shares,
+    /// Blocks, unless this agent gives none.
+    pub lender: Option<SharedLender>,
+}
+
+/// Takes hints from other agents, and serves them, until `shutdown` begins.
 pub(crate) async fn listen(
     listener: TcpListener,
     session: Session,
-    shares: Shares,
+    services: Services,
     shutdown: Shutdown,
 ) {
     let slots = std::sync::Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -56,20 +67,28 @@ pub(crate) async fn listen(
         let Ok(slot) = slots.clone().try_acquire_owned() else {
             continue;
         };
-        let (session, shares, shutdown) = (session.clone(), shares.clone(), shutdown.clone());
+        let (session, services, shutdown) = (session.clone(), services.clone(), shutdown.clone());
         tokio::spawn(async move {
             let _slot = slot;
             shutdown
-                .unless_begun(take_hints(stream, session, shares))
+                .unless_begun(take_hints(stream, session, services))
                 .await;
         });
     }
 }
 
-async fn take_hints(mut stream: TcpStream, session: Session, shares: Shares) {
+async fn take_hints(mut stream: TcpStream, session: Session, services: Services) {
     while let Ok(position) = stream.read_u64().await {
-        if position == PEER_MAGIC {
-            return shares.serve_peer(stream).await;
+        match position {
+            PEER_MAGIC => return services.shares.serve_peer(stream).await,
+            BLOCKS_MAGIC => {
+                let _ = stream.set_nodelay(true);
+                if let Some(lender) = services.lender {
+                    lender.serve(stream).await;
+                }
+                return;
+            }
+            _ => {}
         }
         session.replica().log().hint(Position(position));
     }

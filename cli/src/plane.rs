@@ -64,12 +64,14 @@ pub async fn open(
         garbage,
         scrub,
     ] = stores;
-    let cluster_id = match access {
+    let (cluster_id, peer_secret) = match access {
         Access::Join => {
             store::probe(&metadata, rng).await?;
-            cluster::identity(&metadata, rng).await?
+            let id = cluster::identity(&metadata, rng).await?;
+            let secret = cluster::peer_secret(&metadata, rng).await?;
+            (id, Some(secret))
         }
-        Access::Change | Access::Look => cluster::existing(&metadata).await?,
+        Access::Change | Access::Look => (cluster::existing(&metadata).await?, None),
     };
     let in_memory = settings.text("metadata.log") == "memory";
     let cluster = Cluster {
@@ -92,6 +94,7 @@ pub async fn open(
         clock: clock.clone(),
         rng: rng.clone(),
         cluster_id,
+        peer_secret,
     };
     Ok(Opened {
         parts,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use broker::{BrokerConfig, BrokerError, Parts, Running};
 use control_plane::checkpoint::CheckpointStore;
+use control_plane::cluster::PeerSecret;
 use control_plane::log::MetadataLog;
 use control_plane::log::bucket::{BucketLog, BucketLogOptions};
 use control_plane::log::memory::MemoryLog;
@@ -121,6 +122,7 @@ impl Site {
                 clock,
                 rng,
                 cluster_id: "test".to_owned(),
+                peer_secret: Some(PeerSecret::new([7; 32])),
             };
             start_until_it_works(config, parts, stop).await
         });

@@ -21,6 +21,7 @@ use crate::net::NetConfig;
 use crate::produce::{BatcherOptions, PipelineOptions};
 use crate::share::ShareOptions;
 use crate::transactions::TransactionOptions;
+use crate::zone_cache::ZoneOptions;
 
 const LONG: i64 = i64::MAX;
 const INT: i64 = i32::MAX as i64;
@@ -241,6 +242,33 @@ const OWN_SETTINGS: &[Setting] = &[
         int(1, 1024),
         "32",
         "The same for older records. Clients that wait for it take turns.",
+    ),
+    Setting::new(
+        "fetch.zone.cache.enable",
+        Kind::Bool,
+        "true",
+        "Read what belongs to another agent of the same `zone` from that agent, so that each object is read from the store \
+         once for the zone. Without a `zone` nothing is asked of others. The same for all agents.",
+    ),
+    Setting::new(
+        "fetch.zone.cache.timeout.ms",
+        time(1),
+        "1s",
+        "The longest another agent is waited for before the store is read as well. The wait is shorter once it is known \
+         how long the agent takes.",
+    ),
+    Setting::new(
+        "fetch.zone.cache.asked.bytes.max",
+        bytes(12 << 20),
+        "64MiB",
+        "Most bytes asked for and not yet given, for each other agent; as much again for readers that are behind.",
+    ),
+    Setting::new(
+        "fetch.zone.cache.lent.percent",
+        int(1, 75),
+        "25",
+        "Percent of `fetch.memory.bytes`, and of `fetch.catch.up.memory.bytes`, that the other agents of the zone together \
+         may take up. Who asks for more is sent to the store.",
     ),
     Setting::new(
         "num.partitions",
@@ -560,6 +588,8 @@ pub struct BrokerConfig {
     pub transactions: TransactionOptions,
     /// Share groups.
     pub shares: ShareOptions,
+    /// Blocks from and for the other agents of the zone.
+    pub zone_cache: ZoneOptions,
     /// Heartbeats and expiry of agents.
     pub liveness: LivenessOptions,
     /// Checkpoints of the metadata.
@@ -618,10 +648,16 @@ impl BrokerConfig {
             },
             ahead_bytes_max: resolved.bytes("fetch.read.ahead.bytes.max"),
             response_bytes_max: resolved.bytes("fetch.max.bytes"),
+            lent_percent: resolved.bytes("fetch.zone.cache.lent.percent"),
             sessions: SessionOptions {
                 slots: size("max.incremental.fetch.session.cache.slots"),
                 ..SessionOptions::default()
             },
+        };
+        let zone_cache = ZoneOptions {
+            is_on: resolved.bool("fetch.zone.cache.enable"),
+            timeout: resolved.duration("fetch.zone.cache.timeout.ms"),
+            asked_bytes_max: resolved.bytes("fetch.zone.cache.asked.bytes.max"),
         };
         let consumer = ConsumerLimits::default();
         let assignors = resolved.list("group.consumer.assignors").iter();
@@ -703,6 +739,7 @@ impl BrokerConfig {
             net: NetConfig::from_settings(&resolved),
             pipeline,
             fetch,
+            zone_cache,
             groups,
             transactions,
             shares,

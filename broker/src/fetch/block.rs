@@ -77,14 +77,24 @@ struct Contents {
     starts: Vec<u64>,
     chunks: Vec<Bytes>,
     bytes: u64,
-    /// Whether this process made the bytes, and checked them then.
-    written_here: bool,
+    origin: Origin,
     /// Positions of batches whose CRC has been found right.
     verified: Mutex<HashSet<u64>>,
 }
 
+/// Where the bytes of a block are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// This process made them, and checked them then.
+    Written,
+    /// The bucket.
+    Bucket,
+    /// Another agent: if they are damaged, the bucket may have better ones.
+    Neighbour,
+}
+
 impl Block {
-    pub(super) fn new(start: u64, chunks: Vec<Bytes>, written_here: bool) -> Self {
+    pub(super) fn new(start: u64, chunks: Vec<Bytes>, origin: Origin) -> Self {
         let mut at = start;
         let place = |chunk: &Bytes| {
             let start = at;
@@ -96,14 +106,29 @@ impl Block {
             starts,
             bytes: at - start,
             chunks,
-            written_here,
+            origin,
             verified: Mutex::default(),
         }))
     }
 
     /// A block as it came from the store.
     pub(super) fn loaded(key: BlockKey, bytes: Bytes) -> Self {
-        Self::new(key.range().start, vec![bytes], false)
+        Self::new(key.range().start, vec![bytes], Origin::Bucket)
+    }
+
+    /// A block as another agent gave it.
+    pub(crate) fn lent(key: BlockKey, bytes: Bytes) -> Self {
+        Self::new(key.range().start, vec![bytes], Origin::Neighbour)
+    }
+
+    /// Whether another agent gave it.
+    pub(super) fn is_lent(&self) -> bool {
+        self.0.origin == Origin::Neighbour
+    }
+
+    /// Its bytes, in order.
+    pub(crate) fn chunks(&self) -> &[Bytes] {
+        &self.0.chunks
     }
 
     /// Its bytes that lie in `range` of the object, in order.
@@ -133,17 +158,17 @@ impl Block {
 
     /// Whether it is one piece of memory that any slice of it keeps alive.
     pub fn is_one_piece(&self) -> bool {
-        !self.0.written_here
+        self.0.origin != Origin::Written
     }
 
     /// Whether the batch at this position of the object needs no check of its CRC any more.
     pub fn is_verified(&self, position: u64) -> bool {
-        self.0.written_here || self.0.verified.lock().contains(&position)
+        self.0.origin == Origin::Written || self.0.verified.lock().contains(&position)
     }
 
     /// Notes that the batch at this position of the object has the right CRC.
     pub fn set_verified(&self, position: u64) {
-        if !self.0.written_here {
+        if self.0.origin != Origin::Written {
             self.0.verified.lock().insert(position);
         }
     }

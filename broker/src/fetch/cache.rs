@@ -1,7 +1,7 @@
 //! Blocks of objects in memory: what was read lately, and what this agent has just written.
 //!
 //! However many readers want a block at once, it is read once, and what one read said, all of them
-//! are told. A failed read leaves nothing behind. Memory is bounded by the cache's own limit and by
+//! are told. What belongs to another agent of the zone is read from that one, see [`super::zone`]. A failed read leaves nothing behind. Memory is bounded by the cache's own limit and by
 //! the number of reads under way; blocks that the cache has let go live only as long as their
 //! readers.
 //!
@@ -14,17 +14,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use object_format::AgentEpoch;
 use object_format::object::SealedObject;
 use parking_lot::Mutex;
 use quick_cache::OptionsBuilder;
 use quick_cache::sync::Cache;
 use runtime::SharedClock;
 
-use super::block::Weight;
 pub use super::block::{BLOCK_BYTES, Block, BlockKey};
+use super::block::{Origin, Weight};
 use super::load::{Flight, LoadError, Loader, Read};
 use super::metrics::{self, Found};
 use super::pool::{Client, PerPool, Pool};
+use super::zone::Neighbours;
 
 /// After so long without a reader that is behind, the memory for such readers is given back.
 const CATCH_UP_IDLE: Duration = Duration::from_secs(60);
@@ -56,6 +58,7 @@ struct Inner {
     shares: Mutex<Shares>,
     flights: Mutex<Flights>,
     loader: Loader,
+    neighbours: Option<Arc<dyn Neighbours>>,
     clock: SharedClock,
 }
 
@@ -70,7 +73,27 @@ struct Shares {
 #[derive(Default)]
 struct Flights {
     next: u64,
-    under_way: HashMap<BlockKey, (u64, Flight)>,
+    under_way: HashMap<(BlockKey, Way), (u64, Flight)>,
+}
+
+/// Which way a block is read.
+///
+/// SUBTLE: a block may be read both ways at once. Who is asked by a neighbour reads from the bucket and shares only such
+/// reads; else two agents that each take the other for the owner would wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Way {
+    /// From the bucket.
+    Bucket,
+    /// From the owner in the zone, and from the bucket if that does not give it.
+    Zone,
+}
+
+impl Flights {
+    /// A share in a read that is under way.
+    fn join(&self, at: (BlockKey, Way)) -> Option<Read> {
+        let (_, flight) = self.under_way.get(&at)?;
+        flight.join()
+    }
 }
 
 impl std::fmt::Debug for BlockCache {
@@ -84,6 +107,16 @@ impl std::fmt::Debug for BlockCache {
 impl BlockCache {
     /// A cache over what `loader` reads.
     pub fn new(loader: Loader, clock: SharedClock, options: CacheOptions) -> Self {
+        Self::with_neighbours(loader, None, clock, options)
+    }
+
+    /// As [`BlockCache::new`], with other agents from which some blocks are read first.
+    pub fn with_neighbours(
+        loader: Loader,
+        neighbours: Option<Arc<dyn Neighbours>>,
+        clock: SharedClock,
+        options: CacheOptions,
+    ) -> Self {
         let bytes_max = options.bytes_max;
         let catch_up_max = bytes_max / 100 * options.catch_up_percent.min(100);
         let blocks = PerPool {
@@ -100,6 +133,7 @@ impl BlockCache {
             shares: Mutex::new(shares),
             flights: Mutex::default(),
             loader,
+            neighbours,
             clock,
         }))
     }
@@ -127,7 +161,7 @@ impl BlockCache {
         Pool::ALL.into_iter().any(has)
     }
 
-    /// A block, from memory or from the store.
+    /// A block, from memory, from a neighbour or from the store.
     ///
     /// # Errors
     /// See [`LoadError`]; every reader that waited for the same read is told the same.
@@ -142,11 +176,51 @@ impl BlockCache {
                 metrics::block(Found::Hit, pool);
                 return Ok(block);
             }
-            if let Some((read, found)) = self.join(key, pool, client) {
+            let neighbours = self.0.neighbours.as_ref();
+            let owner = neighbours.and_then(|others| others.owner(&key));
+            if let Some((read, found)) = self.join(key, pool, client, owner) {
                 metrics::block(found, pool);
                 return read.await;
             }
         }
+    }
+
+    /// A block, from memory or from the store and from nobody else, and how it was found.
+    ///
+    /// # Errors
+    /// See [`BlockCache::block`].
+    pub(super) async fn block_from_bucket(
+        &self,
+        key: BlockKey,
+        pool: Pool,
+        client: &Client,
+    ) -> (Found, Result<Block, LoadError>) {
+        loop {
+            if let Some(block) = self.get(&key) {
+                return (Found::Hit, Ok(block));
+            }
+            if let Some((read, found)) = self.join_bucket(key, pool, client) {
+                return (found, read.await);
+            }
+        }
+    }
+
+    /// Reads a block from the store, whatever is in memory: what is there is damaged.
+    ///
+    /// # Errors
+    /// See [`BlockCache::block`].
+    pub(super) async fn read_again(
+        &self,
+        key: BlockKey,
+        pool: Pool,
+        client: &Client,
+    ) -> Result<Block, LoadError> {
+        let block = self.0.loader.load(key, pool, client).await?;
+        for damaged in Pool::ALL {
+            self.0.blocks.of(damaged).remove(&key);
+        }
+        self.insert(pool, key, block.clone());
+        Ok(block)
     }
 
     fn get(&self, key: &BlockKey) -> Option<Block> {
@@ -158,31 +232,82 @@ impl BlockCache {
         })
     }
 
-    /// The read of a block that is under way, or a new one; none if the block has just come.
-    fn join(&self, key: BlockKey, pool: Pool, client: &Client) -> Option<(Read, Found)> {
+    /// The read of a block that is under way, or a new one, from its owner if it has one; none if the block has just
+    /// come.
+    fn join(
+        &self,
+        key: BlockKey,
+        pool: Pool,
+        client: &Client,
+        owner: Option<AgentEpoch>,
+    ) -> Option<(Read, Found)> {
         let mut flights = self.0.flights.lock();
-        let under_way = flights
-            .under_way
-            .get(&key)
-            .and_then(|(_, flight)| flight.join());
-        if let Some(read) = under_way {
+        for way in [Way::Zone, Way::Bucket] {
+            if let Some(read) = flights.join((key, way)) {
+                return Some((read, Found::Shared));
+            }
+        }
+        if self.contains(&key) {
+            return None;
+        }
+        let client = client.clone();
+        Some(match (owner, &self.0.neighbours) {
+            (Some(owner), Some(neighbours)) => {
+                let read = self.ask(neighbours.clone(), owner, key, pool, client);
+                let read = self.start(&mut flights, (key, Way::Zone), pool, read);
+                (read, Found::Asked)
+            }
+            _ => {
+                let read = self.load(key, pool, client);
+                let read = self.start(&mut flights, (key, Way::Bucket), pool, read);
+                (read, Found::Miss)
+            }
+        })
+    }
+
+    /// The read from the bucket that is under way, or a new one; none if the block has just come.
+    fn join_bucket(&self, key: BlockKey, pool: Pool, client: &Client) -> Option<(Read, Found)> {
+        let mut flights = self.0.flights.lock();
+        let at = (key, Way::Bucket);
+        if let Some(read) = flights.join(at) {
             return Some((read, Found::Shared));
         }
         if self.contains(&key) {
             return None;
         }
+        let read = self.load(key, pool, client.clone());
+        Some((self.start(&mut flights, at, pool, read), Found::Miss))
+    }
+
+    /// Begins a read, whose block goes into the cache.
+    fn start(
+        &self,
+        flights: &mut Flights,
+        at: (BlockKey, Way),
+        pool: Pool,
+        read: impl Future<Output = Result<Block, LoadError>> + Send + 'static,
+    ) -> Read {
         flights.next += 1;
+        let number = flights.next;
+        let cache = self.clone();
         let landing = Landing {
             cache: self.clone(),
-            key,
-            number: flights.next,
+            at,
+            number,
         };
-        let number = flights.next;
-        let (read, flight) = Flight::start(self.load(key, pool, client.clone(), landing));
+        let read = async move {
+            let block = read.await?;
+            // SUBTLE: the block is in the cache before its read is forgotten, so that nobody finds
+            // neither and reads it again.
+            cache.insert(pool, at.0, block.clone());
+            drop(landing);
+            Ok(block)
+        };
+        let (read, flight) = Flight::start(read);
         if let Some(flight) = flight {
-            flights.under_way.insert(key, (number, flight));
+            flights.under_way.insert(at, (number, flight));
         }
-        Some((read, Found::Miss))
+        read
     }
 
     fn load(
@@ -190,16 +315,28 @@ impl BlockCache {
         key: BlockKey,
         pool: Pool,
         client: Client,
-        landing: Landing,
     ) -> impl Future<Output = Result<Block, LoadError>> + Send + 'static {
         let cache = self.clone();
+        async move { cache.0.loader.load(key, pool, &client).await }
+    }
+
+    fn ask(
+        &self,
+        neighbours: Arc<dyn Neighbours>,
+        owner: AgentEpoch,
+        key: BlockKey,
+        pool: Pool,
+        client: Client,
+    ) -> impl Future<Output = Result<Block, LoadError>> + Send + 'static {
+        let cache = self.clone();
+        let from_bucket = async move {
+            let (found, read) = cache.block_from_bucket(key, pool, &client).await;
+            metrics::block(found, pool);
+            read
+        };
         async move {
-            let block = cache.0.loader.load(key, pool, &client).await?;
-            // SUBTLE: the block is in the cache before its read is forgotten, so that nobody finds
-            // neither and reads it again.
-            cache.insert(pool, key, block.clone());
-            drop(landing);
-            Ok(block)
+            let from_bucket = Box::pin(from_bucket);
+            neighbours.read(owner, key, pool, from_bucket).await
         }
     }
 
@@ -258,7 +395,7 @@ impl BlockCache {
                     chunks.push(chunk);
                 }
             }
-            self.insert(Pool::Tail, key, Block::new(start, chunks, true));
+            self.insert(Pool::Tail, key, Block::new(start, chunks, Origin::Written));
             start += key.len();
         }
     }
@@ -282,7 +419,7 @@ fn region(bytes_max: u64) -> Cache<BlockKey, Block, Weight> {
 /// Forgets a read once it has ended, or all its readers have gone.
 struct Landing {
     cache: BlockCache,
-    key: BlockKey,
+    at: (BlockKey, Way),
     number: u64,
 }
 
@@ -291,10 +428,10 @@ impl Drop for Landing {
         let mut flights = self.cache.0.flights.lock();
         if flights
             .under_way
-            .get(&self.key)
+            .get(&self.at)
             .is_some_and(|(number, _)| *number == self.number)
         {
-            flights.under_way.remove(&self.key);
+            flights.under_way.remove(&self.at);
         }
     }
 }

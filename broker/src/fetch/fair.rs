@@ -51,6 +51,20 @@ impl Turns {
         self.tickets
     }
 
+    /// Grants what nobody has to wait for.
+    fn take(&mut self, client: &Client, amount: u64) -> bool {
+        let held = self.clients.get(client).map_or(0, |account| account.held);
+        let may = amount <= self.free && held + amount <= self.share_max;
+        if may {
+            self.grants += 1;
+            self.free -= amount;
+            let account = self.clients.entry(client.clone()).or_default();
+            account.held += amount;
+            account.granted = self.grants;
+        }
+        may
+    }
+
     /// Grants one request, if there is one whose turn it is and enough for it.
     ///
     /// SUBTLE: if there is not enough, nobody else goes first, else a large request would never
@@ -146,6 +160,16 @@ impl FairPermits {
         drop(waiting);
         // The sender is dropped only by whoever has stopped waiting.
         permit.unwrap_or_else(|_| FairPermit::none(self, client))
+    }
+
+    /// `amount` permits, if they are there at once.
+    pub fn try_acquire(&self, client: &Client, amount: u64) -> Option<FairPermit> {
+        let granted = self.desk.lock().turns.take(client, amount);
+        granted.then(|| FairPermit {
+            permits: self.clone(),
+            client: client.clone(),
+            amount,
+        })
     }
 
     /// How many are not held.

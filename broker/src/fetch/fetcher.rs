@@ -9,9 +9,11 @@ use parking_lot::Mutex;
 use runtime::{Rng, SharedClock, Store};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::block::BlockKey;
 use super::cache::{BlockCache, CacheOptions};
 use super::fair::{FairPermit, FairPermits};
 use super::load::{LoadOptions, Loader};
+use super::loan::{Lending, Loan};
 use super::outcome::{FetchOutcome, PartitionOutcome};
 use super::plan::{Isolation, Limits, PartitionFetch, Plan, plan};
 use super::pool::{Client, PerPool, Pool};
@@ -20,6 +22,7 @@ use super::readahead::{Given, ReadAhead};
 use super::session::{Begun, SessionOptions, SessionRequest, Sessions};
 use super::wait::{Waiter, Waiters};
 use super::walk::ReadFault;
+use super::zone::Neighbours;
 use super::{FetchError, metrics};
 
 /// The longest a fetch waits to learn the true end of a partition.
@@ -43,6 +46,8 @@ pub struct FetchOptions {
     pub sessions: SessionOptions,
     /// Reads from the store.
     pub load: LoadOptions,
+    /// How much of the memory for responses, in percent, other agents of the zone may take.
+    pub lent_percent: u64,
 }
 
 impl Default for FetchOptions {
@@ -57,6 +62,7 @@ impl Default for FetchOptions {
             ahead_bytes_max: 32 << 20,
             sessions: SessionOptions::default(),
             load: LoadOptions::default(),
+            lent_percent: 25,
         }
     }
 }
@@ -109,6 +115,7 @@ struct Inner {
     waiters: Waiters,
     ahead: ReadAhead,
     memory: PerPool<FairPermits>,
+    lending: Lending,
     response_bytes_max: u64,
     /// Each may have a block or two in memory.
     lookups: Semaphore,
@@ -131,14 +138,29 @@ impl Fetcher {
         rng: &Rng,
         options: FetchOptions,
     ) -> Self {
+        Self::with_neighbours(replica, stores, None, clock, rng, options)
+    }
+
+    /// As [`Fetcher::new`], with other agents from which some blocks are read first.
+    pub fn with_neighbours(
+        replica: Replica,
+        stores: PerPool<Store>,
+        neighbours: Option<Arc<dyn Neighbours>>,
+        clock: SharedClock,
+        rng: &Rng,
+        options: FetchOptions,
+    ) -> Self {
         let loader = Loader::new(stores, rng.fork("block loader"), options.load);
-        let cache = BlockCache::new(loader, clock.clone(), options.cache);
+        let cache = BlockCache::with_neighbours(loader, neighbours, clock.clone(), options.cache);
         let waiters = Waiters::default();
         let alarm = waiters.clone();
         replica.observe(move |_, changed| alarm.wake(changed));
         // Three quarters of it at most are one client's, so that a client that does not read what it asked for
         // does not stop the others.
         let memory = |_, bytes| FairPermits::new(bytes, bytes / 4 * 3);
+        let bytes = options.memory_bytes.clone();
+        let memory = options.memory_bytes.map(memory);
+        let lending = Lending::new(memory.clone(), bytes, options.lent_percent);
         let sessions = Sessions::new(options.sessions, rng.fork("fetch sessions"));
         let ahead_max = options.ahead_bytes_max;
         let ahead = ReadAhead::new(cache.clone(), replica.clone(), clock.clone(), ahead_max);
@@ -146,7 +168,8 @@ impl Fetcher {
             ahead,
             reader: Reader::new(cache, clock.clone()),
             sessions: Mutex::new(sessions),
-            memory: options.memory_bytes.map(memory),
+            memory,
+            lending,
             lookups: Semaphore::new(LOOKUPS_MAX),
             response_bytes_max: options.response_bytes_max,
             replica,
@@ -158,6 +181,11 @@ impl Fetcher {
     /// The block cache, for whoever has just written an object.
     pub fn cache(&self) -> &BlockCache {
         self.0.reader.cache()
+    }
+
+    /// A block for another agent; none if there is no memory for it now.
+    pub(crate) fn lend(&self, key: BlockKey, pool: Pool, client: &Client) -> Option<Loan> {
+        self.0.lending.lend(self.cache(), key, pool, client)
     }
 
     /// The metadata it serves from.

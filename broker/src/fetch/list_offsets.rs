@@ -258,36 +258,50 @@ impl Fetcher {
     ) -> Result<Option<FoundOffset>, ReadFault> {
         let client = Client::default();
         let mut blocks = Blocks::load(self.cache(), &client, &[]).await;
-        let mut walk = Walk::new(slice, &mut blocks);
-        while let Some(batch) = walk.next().await? {
-            let newest = batch.header.max_timestamp;
-            if newest < wanted.at_or_after || batch.end_offset() <= wanted.start {
-                continue;
+        match look_for_record(slice, wanted, &mut blocks).await {
+            Err(ReadFault::Damaged { .. }) if blocks.distrust(slice).await => {
+                look_for_record(slice, wanted, &mut blocks).await
             }
-            if batch.base_offset >= wanted.end {
-                return Ok(None);
-            }
-            walk.verify(&batch)?;
-            let (header, bytes, base) = (batch.header, batch.to_bytes(), batch.base_offset);
-            let looked = tokio::task::spawn_blocking(move || find(&bytes, &header, base, wanted));
-            let looked = looked
-                .await
-                .map_err(std::io::Error::other)
-                .and_then(|looked| looked);
-            match looked {
-                Ok(Some(found)) => return Ok(Some(found)),
-                Ok(None) => {}
-                Err(error) => {
-                    return Err(ReadFault::Damaged {
-                        object: slice.object,
-                        position: batch.position,
-                        what: error.to_string(),
-                    });
-                }
+            other => other,
+        }
+    }
+}
+
+/// The first wanted record of a slice.
+async fn look_for_record(
+    slice: &Slice,
+    wanted: Wanted,
+    blocks: &mut Blocks<'_>,
+) -> Result<Option<FoundOffset>, ReadFault> {
+    let mut walk = Walk::new(slice, blocks);
+    while let Some(batch) = walk.next().await? {
+        let newest = batch.header.max_timestamp;
+        if newest < wanted.at_or_after || batch.end_offset() <= wanted.start {
+            continue;
+        }
+        if batch.base_offset >= wanted.end {
+            return Ok(None);
+        }
+        walk.verify(&batch)?;
+        let (header, bytes, base) = (batch.header, batch.to_bytes(), batch.base_offset);
+        let looked = tokio::task::spawn_blocking(move || find(&bytes, &header, base, wanted));
+        let looked = looked
+            .await
+            .map_err(std::io::Error::other)
+            .and_then(|looked| looked);
+        match looked {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) => {}
+            Err(error) => {
+                return Err(ReadFault::Damaged {
+                    object: slice.object,
+                    position: batch.position,
+                    what: error.to_string(),
+                });
             }
         }
-        Ok(None)
     }
+    Ok(None)
 }
 
 fn partition(state: &State, of: TopicPartition) -> Result<&Partition, FetchError> {

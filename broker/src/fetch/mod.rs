@@ -12,9 +12,10 @@ mod error;
 mod fair;
 mod fetcher;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod list_offsets;
 pub mod load;
+pub(crate) mod loan;
 mod metrics;
 pub mod outcome;
 mod partitions;
@@ -29,6 +30,8 @@ mod times;
 mod transactions_tests;
 pub mod wait;
 pub mod walk;
+pub mod zone;
 
 pub use error::FetchError;
 pub use fetcher::{FetchOptions, FetchParts, Fetcher, Nearer};
+pub(crate) use loan::Loan;

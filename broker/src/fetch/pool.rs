@@ -84,6 +84,13 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Another agent, whose readers want what belongs to this one.
+    pub(crate) fn neighbour(agent: object_format::AgentEpoch) -> Self {
+        Self(format!("agent {agent}").into())
+    }
+}
+
 impl Default for Client {
     /// The agent itself.
     fn default() -> Self {

@@ -161,7 +161,13 @@ async fn take(
     for part in &readable.parts {
         let is_full = match part {
             Part::Records(slice) => {
-                take_records(readable, slice, limit, blocks, assembly, taken).await?
+                let first = take_records(readable, slice, limit, blocks, assembly, taken).await;
+                match first {
+                    Err(ReadFault::Damaged { .. }) if blocks.distrust(slice).await => {
+                        take_records(readable, slice, limit, blocks, assembly, taken).await?
+                    }
+                    other => other?,
+                }
             }
             Part::Marker(offset, marker) => {
                 let batch = render(*offset, marker);
@@ -192,7 +198,8 @@ async fn take_records(
 ) -> Result<bool, ReadFault> {
     let mut walk = Walk::new(slice, blocks);
     while let Some(batch) = walk.next().await? {
-        if batch.end_offset() <= readable.fetch_offset {
+        // Also what was taken before the rest of the slice turned out to be damaged.
+        if batch.end_offset() <= taken.end_offset {
             continue;
         }
         let is_shown = batch.base_offset < readable.end_offset;

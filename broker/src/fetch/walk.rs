@@ -11,6 +11,7 @@ use object_format::batch::{BatchError, BatchHeader, HEADER_LEN};
 use super::FetchError;
 use super::cache::{Block, BlockCache, BlockKey};
 use super::load::LoadError;
+use super::metrics;
 use super::plan::Slice;
 use super::pool::{Client, Pool};
 
@@ -80,6 +81,24 @@ impl<'a> Blocks<'a> {
         let block = self.cache.block(key, pool, self.client).await;
         self.held.insert(key, block.clone());
         block
+    }
+
+    /// Reads again, from the bucket, what another agent gave of a slice that is found damaged. Says whether there was
+    /// any: then the slice may be looked at once more.
+    pub async fn distrust(&mut self, slice: &Slice) -> bool {
+        let indices = BlockKey::covering(slice.object_bytes, slice.position..slice.end());
+        let lent =
+            |key: &BlockKey| matches!(self.held.get(key), Some(Ok(block)) if block.is_lent());
+        let keys: Vec<BlockKey> = indices
+            .map(|index| slice.block(index))
+            .filter(lent)
+            .collect();
+        for &key in &keys {
+            metrics::damaged_from_neighbour();
+            let block = self.cache.read_again(key, slice.pool, self.client).await;
+            self.held.insert(key, block);
+        }
+        !keys.is_empty()
     }
 
     /// The blocks that bytes `from..to` of a slice's object lie in, all of them held.

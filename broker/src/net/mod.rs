@@ -23,6 +23,7 @@ pub use frame::{Frame, FrameError, FrameReader};
 pub use listener::Listener;
 pub use server::Server;
 pub use service::{Pending, Reply, Service};
+pub(crate) use writer::write_chunks;
 
 #[cfg(test)]
 mod tests;

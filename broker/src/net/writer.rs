@@ -219,7 +219,8 @@ async fn run_front(waiting: &mut VecDeque<Slot>) -> Option<Reply> {
     }
 }
 
-async fn write_chunks<W: AsyncWrite + Unpin>(
+/// Writes all of these bytes. Nothing being taken for `stall` is an error.
+pub(crate) async fn write_chunks<W: AsyncWrite + Unpin>(
     writer: &mut W,
     mut chunks: VecDeque<Bytes>,
     stall: Duration,
@@ -247,7 +248,7 @@ async fn write_chunks<W: AsyncWrite + Unpin>(
 fn stalled() -> Error {
     Error::new(
         ErrorKind::TimedOut,
-        "the client reads none of its responses",
+        "the other side reads none of its responses",
     )
 }
 

@@ -185,7 +185,7 @@ async fn what_was_written_here_is_read_without_the_store_and_without_copies() {
 fn slices_are_the_bytes_of_the_range() {
     let bytes: Vec<u8> = (0..100).collect();
     let chunks = [0..10, 10..11, 11..60, 60..100].map(|r| Bytes::copy_from_slice(&bytes[r]));
-    let block = Block::new(1_000, chunks.to_vec(), true);
+    let block = Block::new(1_000, chunks.to_vec(), Origin::Written);
     for from in 0..100 {
         for to in from..=100 {
             let got = all(&block, 1_000 + from as u64..1_000 + to as u64);

@@ -1,0 +1,114 @@
+//! The other agents of the zone, as the block cache sees them: whom a block is read from instead of the bucket.
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use object_format::AgentEpoch;
+
+use super::block::{Block, BlockKey};
+use super::load::LoadError;
+use super::pool::Pool;
+
+/// Reads a block from the bucket, once it is awaited.
+pub type FromBucket = BoxFuture<'static, Result<Block, LoadError>>;
+
+/// Who reads each object from the bucket, for the whole zone.
+#[async_trait]
+pub trait Neighbours: Send + Sync {
+    /// The agent to which a block belongs, if that is another than this and can be asked.
+    fn owner(&self, key: &BlockKey) -> Option<AgentEpoch>;
+
+    /// A block from its owner, or from the bucket if the owner does not give it soon.
+    ///
+    /// # Errors
+    /// Those of the bucket: that the owner does not give it is no error.
+    async fn read(
+        &self,
+        owner: AgentEpoch,
+        key: BlockKey,
+        pool: Pool,
+        from_bucket: FromBucket,
+    ) -> Result<Block, LoadError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use runtime::{Rng, SimClock, SystemClock};
+
+    use super::super::cache::{BlockCache, CacheOptions};
+    use super::super::fixture::{World, batch, both, fetch, limits, offsets, tp};
+    use super::super::load::{LoadOptions, Loader};
+    use super::super::plan::plan;
+    use super::super::pool::Client;
+    use super::super::read::Reader;
+    use super::*;
+
+    /// Gives what the bucket has, with one byte changed.
+    #[derive(Default)]
+    struct Corrupt {
+        at: usize,
+        asked: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Neighbours for Corrupt {
+        fn owner(&self, _: &BlockKey) -> Option<AgentEpoch> {
+            Some(AgentEpoch(9))
+        }
+
+        async fn read(
+            &self,
+            _: AgentEpoch,
+            key: BlockKey,
+            _: Pool,
+            from_bucket: FromBucket,
+        ) -> Result<Block, LoadError> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let mut bytes = from_bucket.await?.chunks().concat();
+            bytes[self.at] ^= 0x10;
+            Ok(Block::lent(key, bytes.into()))
+        }
+    }
+
+    /// Reads a partition of three batches through somebody who changes the byte at this place of the object.
+    async fn read_twice(at: usize) {
+        let mut world = World::new();
+        let topic = world.topic("t", 1);
+        let object = world
+            .write(&[10, 5, 7].map(|n| (tp(topic, 0), batch(n, 100))))
+            .await;
+        let neighbour = Arc::new(Corrupt {
+            at: at % object.len as usize,
+            ..Corrupt::default()
+        });
+        let loader = Loader::new(
+            both(&world.store),
+            Rng::from_seed(1),
+            LoadOptions::default(),
+        );
+        let cache = BlockCache::with_neighbours(
+            loader,
+            Some(neighbour.clone()),
+            Arc::new(SimClock::default()),
+            CacheOptions::default(),
+        );
+        let reader = Reader::new(cache, SystemClock::shared());
+        for _ in 0..2 {
+            let plan = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
+            let read = reader.read(&plan, &Client::default(), None).await;
+            assert_eq!(read[0].error, None, "byte {at}");
+            let got = read[0].records.to_bytes();
+            assert_eq!(offsets(&got), [0..10, 10..15, 15..22], "byte {at}");
+        }
+        assert_eq!(neighbour.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn what_another_agent_has_damaged_hurts_nobody() {
+        for at in (0..4_000).step_by(37) {
+            read_twice(at).await;
+        }
+    }
+}
