@@ -274,8 +274,15 @@ struct Inner {
     latency: BTreeMap<Op, Latency>,
     rules: Vec<Rule>,
     counts: Counts,
+    gets: BTreeMap<Get, u64>,
     random: u64,
 }
+
+/// What a GetObject asked for: path and range.
+pub type Get = (String, Option<String>);
+
+/// So many different ones are counted apart.
+const GETS_MAX: usize = 100_000;
 
 /// The knobs and the counters of a server.
 pub struct Faults(Mutex<Inner>);
@@ -286,6 +293,7 @@ impl Faults {
             latency: BTreeMap::new(),
             rules: Vec::new(),
             counts: Counts::default(),
+            gets: BTreeMap::new(),
             random: seed,
         }))
     }
@@ -314,7 +322,27 @@ impl Faults {
 
     /// Counts from nought again.
     pub fn reset_counts(&self) {
-        self.0.lock().counts = Counts::default();
+        let mut inner = self.0.lock();
+        inner.counts = Counts::default();
+        inner.gets.clear();
+    }
+
+    /// How often each part of an object was asked for since the start or the last [`Self::reset_counts`], of those whose
+    /// path contains `part`.
+    pub fn gets(&self, part: &str) -> BTreeMap<Get, u64> {
+        let inner = self.0.lock();
+        let gets = inner.gets.iter();
+        let gets = gets.filter(|((path, _), _)| path.contains(part));
+        gets.map(|(get, count)| (get.clone(), *count)).collect()
+    }
+
+    /// A GetObject has arrived.
+    pub(super) fn asked_for(&self, path: &str, range: Option<&str>) {
+        let mut inner = self.0.lock();
+        let get = (path.to_owned(), range.map(str::to_owned));
+        if inner.gets.len() < GETS_MAX || inner.gets.contains_key(&get) {
+            *inner.gets.entry(get).or_default() += 1;
+        }
     }
 
     /// Changes the knobs by text, `NAME=VALUE` joined by `&`:

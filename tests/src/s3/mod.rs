@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 pub use bucket::Bucket;
-pub use faults::{Count, Counts, Effect, Faults, Latency, Op, Rule};
+pub use faults::{Count, Counts, Effect, Faults, Get, Latency, Op, Rule};
 
 /// The only bucket there is.
 pub const BUCKET: &str = "millrace";
@@ -179,6 +179,11 @@ async fn respond(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
     faults.received(op, body.len());
+    if op == Op::Get {
+        let range = head.headers.get(hyper::header::RANGE);
+        let range = range.and_then(|range| range.to_str().ok());
+        faults.asked_for(head.uri.path(), range);
+    }
     // As with the real ones: a request that is here has its effect, whether or not its sender waits.
     let carried_out = carry_out(service.clone(), faults.clone(), op, head, body);
     tokio::spawn(carried_out).await.map_err(|_| Dropped)?
