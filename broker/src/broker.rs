@@ -9,14 +9,14 @@ use control_plane::log::MetadataLog;
 use control_plane::replica::{
     CheckpointDuty, Failure, OpenError, Replica, ReplicaParts, Session, SubmitError, keep_draining,
 };
-use control_plane::state::{METADATA_VERSION_MAX, RegisterAgent};
+use control_plane::state::RegisterAgent;
 use runtime::{Rng, SharedClock, Shutdown, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api::Dispatch;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, metadata_version_max};
 use crate::fetch::Fetcher;
 use crate::fetch::pool::PerPool;
 use crate::fetch::zone::Neighbours;
@@ -448,7 +448,7 @@ fn registration(
         port,
         peer_address,
         zone: resolved.opt_text("zone").map(str::to_owned),
-        version_max: METADATA_VERSION_MAX,
+        version_max: metadata_version_max(resolved),
     })
 }
 

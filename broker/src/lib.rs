@@ -18,5 +18,7 @@ pub mod wire;
 pub mod zone_cache;
 
 pub use broker::{BrokerError, Parts, Running, run, start};
-pub use config::{BrokerConfig, STORE_URL_DEFAULT, TopicConfig, TopicDefaults, settings};
+pub use config::{
+    BrokerConfig, STORE_URL_DEFAULT, TopicConfig, TopicDefaults, metadata_version_max, settings,
+};
 pub use health::Unwell;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker::BrokerConfig;
 use control_plane::replica::{CheckpointDuty, Replica, ReplicaParts, Session, keep_alive};
-use control_plane::state::{METADATA_VERSION_MAX, RegisterAgent, State};
+use control_plane::state::{RegisterAgent, State};
 use runtime::settings::Resolved;
 use runtime::telemetry::Condition;
 use runtime::{Rng, SharedClock, Shutdown, SystemClock};
@@ -200,7 +200,7 @@ impl Joined {
             port: 0,
             peer_address: String::new(),
             zone: settings.opt_text("zone").map(str::to_owned),
-            version_max: METADATA_VERSION_MAX,
+            version_max: broker::metadata_version_max(&settings),
         };
         let session = replica.join(registration, shutdown).await?;
         let parts = ::compactor::Parts {

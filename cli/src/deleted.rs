@@ -2,16 +2,13 @@
 //! these go to the bucket and the metadata log directly, through no agent.
 
 use chrono::{DateTime, SecondsFormat};
-use control_plane::replica::{Replica, ReplicaParts, Session};
-use control_plane::state::{
-    DeletedTopic, METADATA_VERSION_MAX, RegisterAgent, State, UndeleteRejection, UndeleteTopic,
-};
+use control_plane::replica::Session;
+use control_plane::state::{DeletedTopic, State, UndeleteRejection, UndeleteTopic};
 use object_format::{TopicId, TopicPartition};
-use runtime::settings::Resolved;
-use runtime::{Rng, Shutdown, SystemClock};
 use uuid::Uuid;
 
-use crate::plane::{self, Access};
+use crate::direct::{failed, open, settings};
+use crate::plane::Access;
 use crate::settings_args::PlaceArgs;
 use crate::tools::table::{Align, Table};
 use crate::{Failure, tools};
@@ -118,7 +115,7 @@ pub async fn undelete(args: Undelete) -> tools::Result<()> {
         let id = opened.replica.read(find)?;
         let undelete = UndeleteTopic { id, name };
         let submit = async |session: &Session| Ok(session.submit(undelete).await?);
-        let name = opened.change(submit).await?.map_err(told)?;
+        let name = opened.change("topic", submit).await?.map_err(told)?;
         let bytes = opened.replica.read(|state| bytes(state, id));
         sayln!("undeleted {name}, id {id}, {bytes} bytes");
         Ok::<_, Failure>(())
@@ -166,72 +163,11 @@ pub async fn purge(args: Purge) -> tools::Result<()> {
             .read(|state| Some(state.deleted_topic(id)?.topic.name.clone()));
         let name = name.ok_or(UndeleteRejection::Unknown)?;
         let purge = async |session: &Session| Ok(compactor::purge::purge(session, id, true).await?);
-        match opened.change(purge).await? {
+        match opened.change("topic", purge).await? {
             true => sayln!("purged {name}, id {id}; its objects go with the garbage"),
             false => return Err(UndeleteRejection::Unknown.into()),
         }
         Ok::<_, Failure>(())
     };
     done.await.map_err(failed)
-}
-
-fn settings(place: PlaceArgs) -> Result<Resolved, Failure> {
-    place.resolve(&[("store.url", broker::STORE_URL_DEFAULT)])
-}
-
-fn failed(failure: Failure) -> tools::Error {
-    tools::Error::Failed(failure.to_string())
-}
-
-/// The metadata of a cluster.
-struct Opened {
-    replica: Replica,
-    name: String,
-    rng: Rng,
-    shutdown: Shutdown,
-}
-
-async fn open(access: Access, settings: &Resolved) -> Result<Opened, Failure> {
-    if settings.text("metadata.log") == "memory" {
-        return Err("a metadata log in memory is seen by no other process".into());
-    }
-    let (clock, rng) = (SystemClock::shared(), Rng::from_os());
-    let opened = plane::open(access, settings, &clock, &rng).await?;
-    let parts = ReplicaParts {
-        log: opened.parts.log,
-        checkpoints: opened.parts.checkpoints,
-        clock,
-        rng: rng.fork("replica"),
-    };
-    let shutdown = Shutdown::default();
-    Ok(Opened {
-        replica: Replica::open(parts, &shutdown).await?,
-        name: format!("topic-{:08x}", rng.u64() as u32),
-        rng,
-        shutdown,
-    })
-}
-
-impl Opened {
-    /// Registers for as long as a change takes.
-    async fn change<T>(
-        &self,
-        change: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let registration = RegisterAgent {
-            nonce: self.rng.uuid(),
-            agent_id: self.name.clone(),
-            host: String::new(),
-            port: 0,
-            peer_address: String::new(),
-            zone: None,
-            version_max: METADATA_VERSION_MAX,
-        };
-        let session = self.replica.join(registration, &self.shutdown).await?;
-        let changed = change(&session).await;
-        let left = session.leave().await;
-        let changed = changed?;
-        left?;
-        Ok(changed)
-    }
 }

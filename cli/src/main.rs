@@ -17,7 +17,9 @@ mod agent;
 pub mod client;
 mod compactor;
 mod deleted;
+mod direct;
 mod inspect;
+mod metadata;
 mod plane;
 mod process;
 mod settings_args;
@@ -50,6 +52,8 @@ enum Command {
     Compactor(compactor::Args),
     /// Show what the bucket and the metadata really hold.
     Inspect(inspect::Args),
+    /// Show the metadata log, move it, raise its version.
+    Metadata(metadata::Args),
     /// Create, list, describe, delete and undelete topics.
     Topic(tools::topic::Args),
     /// Produce lines as records.
@@ -81,6 +85,7 @@ async fn run() -> ExitCode {
         Command::Broker(args) => return agent::broker(args).await,
         Command::Compactor(args) => return compactor::run(args).await,
         Command::Inspect(args) => return inspect::run(args).await,
+        Command::Metadata(args) => metadata::run(args).await,
         Command::Topic(args) => tools::topic::run(args).await,
         Command::Produce(args) => tools::produce::run(args).await,
         Command::Consume(args) => tools::consume::run(args).await,

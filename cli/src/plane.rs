@@ -46,12 +46,7 @@ pub async fn open(
 ) -> Result<Opened, Failure> {
     let url = settings.text("store.url");
     if access != Access::Join {
-        let location = store::url::parse(url)?;
-        if let store::url::Location::Folder(folder) = &location
-            && !folder.exists()
-        {
-            return Err(format!("there is no folder {}", folder.display()).into());
-        }
+        check_folder(url)?;
     }
     let options = StoreOptions::from_settings(settings);
     let (meters, stores) = open_stores(url, &options, clock)?;
@@ -79,7 +74,14 @@ pub async fn open(
         store: &metadata,
         access,
     };
-    let log = open_log(settings, &cluster, clock, rng).await?;
+    let log = open_log(
+        settings.text("metadata.log"),
+        settings,
+        &cluster,
+        clock,
+        rng,
+    )
+    .await?;
     // A log that is lost at exit must not find the checkpoints of another run.
     let checkpoints = match in_memory {
         true => CheckpointStore::new(store::open("memory://", &StoreOptions::default())?),
@@ -116,16 +118,58 @@ struct Cluster<'a> {
     access: Access,
 }
 
+/// Opens the bucket alone, of a cluster that is there.
+pub fn open_bucket(settings: &Resolved, clock: &SharedClock) -> Result<Store, Failure> {
+    let url = settings.text("store.url");
+    check_folder(url)?;
+    let options = StoreOptions::from_settings(settings);
+    let mut opened = store::open_clients(url, &options, 1)?;
+    let inner = opened.pop().ok_or("a store client is missing")?;
+    Ok(Arc::new(MeteredStore::new(
+        inner,
+        Duty::Tool,
+        clock.clone(),
+    )))
+}
+
+/// Opens the log called `log` of the cluster whose bucket `store` is, to look at it or to move it.
+pub async fn open_log_called(
+    log: &str,
+    settings: &Resolved,
+    (cluster_id, store): (&str, &Store),
+    clock: &SharedClock,
+    rng: &Rng,
+) -> Result<Arc<dyn MetadataLog>, Failure> {
+    let cluster = Cluster {
+        id: cluster_id,
+        store,
+        access: Access::Change,
+    };
+    open_log(log, settings, &cluster, clock, rng).await
+}
+
+/// Refuses a folder that is not there.
+fn check_folder(url: &str) -> Result<(), Failure> {
+    match store::url::parse(url)? {
+        store::url::Location::Folder(folder) if !folder.exists() => {
+            Err(format!("there is no folder {}", folder.display()).into())
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn open_log(
+    log: &str,
     settings: &Resolved,
     cluster: &Cluster<'_>,
     clock: &SharedClock,
     rng: &Rng,
 ) -> Result<Arc<dyn MetadataLog>, Failure> {
-    match settings.text("metadata.log") {
+    match log {
         "bucket" => {
-            home::check_bucket(cluster.store).await?;
+            let moves = home::check_bucket(cluster.store).await?;
             let options = BucketLogOptions {
+                moves,
                 poll_interval: settings.duration("metadata.poll.interval.ms"),
                 request_timeout: settings.duration("store.request.timeout.ms"),
                 trim_age_min: settings.duration("metadata.log.min.age.ms"),
@@ -156,15 +200,16 @@ async fn open_foundationdb(
     use control_plane::log::foundationdb::{Address, Claim, FoundationLog, FoundationLogOptions};
 
     let address = Address::parse(address)?;
-    let must_exist = home::check_foundationdb(cluster.store).await?;
+    let known = home::check_foundationdb(cluster.store).await?;
     let cluster_id = cluster.id;
-    let claim = match cluster.access == Access::Join && !must_exist {
-        true => Claim::Join { cluster_id },
-        false => Claim::Look { cluster_id },
+    let claim = match &known {
+        None if cluster.access == Access::Join => Claim::Join { cluster_id },
+        None | Some(None) => Claim::Look { cluster_id },
+        Some(Some(log)) => Claim::Moved { cluster_id, log },
     };
     let options = FoundationLogOptions::default();
     let log = FoundationLog::open(&address, claim, clock.clone(), rng.fork("log"), options).await?;
-    if cluster.access == Access::Join {
+    if cluster.access == Access::Join && known.is_none() {
         home::set_foundationdb(cluster.store).await?;
     }
     Ok(Arc::new(log))
@@ -177,12 +222,14 @@ async fn open_foundationdb(
     _clock: &SharedClock,
     _rng: &Rng,
 ) -> Result<Arc<dyn MetadataLog>, Failure> {
-    Err(
-        "the FoundationDB metadata log is not part of this build: build it with `cargo build --release --features \
-         foundationdb` (which needs libclang and FoundationDB's client library of 7.3), or use --metadata bucket"
-            .into(),
-    )
+    Err(NO_FOUNDATIONDB.into())
 }
+
+/// Why an address in FoundationDB is of no use.
+#[cfg(not(feature = "foundationdb"))]
+pub const NO_FOUNDATIONDB: &str = "the FoundationDB metadata log is not part of this build: build it with `cargo build \
+                                   --release --features foundationdb` (which needs libclang and FoundationDB's client \
+                                   library of 7.3), or use --metadata bucket";
 
 /// A client of the store for each duty, so that none waits behind another, each counted apart; and the counters.
 fn open_stores(

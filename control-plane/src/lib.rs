@@ -4,5 +4,6 @@ pub mod checkpoint;
 pub mod cluster;
 pub mod log;
 pub mod metric_definitions;
+pub mod relocation;
 pub mod replica;
 pub mod state;

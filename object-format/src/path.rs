@@ -3,7 +3,8 @@
 //! ```text
 //! meta/cluster                              identity of the cluster
 //! meta/log/<position, 20 digits>            entries of the metadata log
-//! meta/log-home                             where the log is, if not here
+//! meta/log-home                             that the log began elsewhere
+//! meta/move/<number, 20 digits>             where the log went when it was moved
 //! meta/checkpoint/<position, 20 digits>/..  checkpoints of the metadata
 //! meta/peer-secret                          by which the agents know each other
 //! meta/probe/..                             what a start-up check of the store leaves behind
@@ -18,8 +19,10 @@ use crate::ids::{AgentEpoch, ObjectId};
 pub const CLUSTER: &str = "meta/cluster";
 /// Prefix of the entries of the metadata log, without the slash.
 pub const LOG: &str = "meta/log";
-/// Key of where the metadata log is, if it is not in the bucket.
+/// Key of where the metadata log began, if not in the bucket.
 pub const LOG_HOME: &str = "meta/log-home";
+/// Prefix of where the log went when it was moved, without the slash.
+pub const MOVE: &str = "meta/move";
 /// Prefix of the checkpoints, without the slash.
 pub const CHECKPOINT: &str = "meta/checkpoint";
 /// Key of the secret by which the agents of the cluster know each other.
@@ -58,6 +61,16 @@ pub fn log_entry(position: u64) -> String {
 /// The position of the log entry with this key, or `None` if it is no key of one.
 pub fn parse_log_entry(key: &str) -> Option<u64> {
     parse_position(key.strip_prefix(LOG)?.strip_prefix('/')?)
+}
+
+/// Key of where the `number`th move of the metadata log led.
+pub fn log_move(number: u64) -> String {
+    format!("{MOVE}/{number:0POSITION_DIGITS$}")
+}
+
+/// The number of the move with this key, or `None` if it is no key of one.
+pub fn parse_log_move(key: &str) -> Option<u64> {
+    parse_position(key.strip_prefix(MOVE)?.strip_prefix('/')?)
 }
 
 /// Prefix, without the slash, of the files of the checkpoint at `position`.
@@ -120,6 +133,9 @@ mod tests {
         assert_eq!(file, "meta/checkpoint/18446744073709551615/0001");
         assert_eq!(parse_checkpoint_file(&file), Some((u64::MAX, "0001")));
         assert_eq!(probe("x"), "meta/probe/x");
+        assert_eq!(log_move(7), "meta/move/00000000000000000007");
+        assert_eq!(parse_log_move(&log_move(7)), Some(7));
+        assert_eq!(parse_log_move("meta/move/7"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use control_plane::replica::{CheckpointOptions, LivenessOptions};
+use control_plane::state::METADATA_VERSION_MAX;
 use object_format::batch::TimestampType;
 use runtime::settings::{Kind, Resolved, Setting};
 
@@ -40,6 +41,12 @@ const fn int(min: i64, max: i64) -> Kind {
     Kind::Int { min, max }
 }
 
+/// The newest metadata version that a process with these settings takes part in.
+pub fn metadata_version_max(settings: &Resolved) -> u16 {
+    let version = u16::try_from(settings.int("metadata.version.max"));
+    version.unwrap_or(METADATA_VERSION_MAX)
+}
+
 /// Where `millrace dev` keeps its data if nothing says otherwise.
 pub const STORE_URL_DEFAULT: &str = "./millrace-data";
 
@@ -68,6 +75,12 @@ const OWN_SETTINGS: &[Setting] = &[
         time(1),
         "500ms",
         "How often an agent looks for entries of agents that cannot tell it themselves.",
+    ),
+    Setting::new(
+        "metadata.version.max",
+        int(1, METADATA_VERSION_MAX as i64),
+        "2",
+        "Newest metadata version that this process takes part in. Lower than what its build knows, it keeps the cluster from being raised further: for as long as an older build may have to come back.",
     ),
     Setting::new(
         "metadata.checkpoint.entries",

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use runtime::Settings;
+
 use super::group_table::{Fallback, GROUP_KEYS};
 use super::topic_table::TOPIC_KEYS;
 use super::value::{Allowed, ConfigType};
@@ -107,4 +109,11 @@ fn topic_configs_are_documented() {
             .join(", ")
     );
     check("TOPIC-CONFIGS.md", &page);
+}
+
+#[test]
+fn a_process_takes_part_in_every_version_its_build_knows_unless_told_otherwise() {
+    let settings = Settings::resolve(&crate::settings(), None, [], vec![]).unwrap();
+    let version = crate::metadata_version_max(&settings);
+    assert_eq!(version, control_plane::state::METADATA_VERSION_MAX);
 }

@@ -10,7 +10,7 @@ mod topic;
 mod topic_table;
 pub mod value;
 
-pub use broker::{BrokerConfig, STORE_URL_DEFAULT, settings};
+pub use broker::{BrokerConfig, STORE_URL_DEFAULT, metadata_version_max, settings};
 pub use topic::{TopicConfig, TopicDefaults};
 pub use topic_table::{normalize_topic, topic_key};
 

@@ -51,6 +51,8 @@ pub struct BucketLogOptions {
     pub entry_bytes_max: usize,
     /// Entries fetched at once when catching up.
     pub parallel_reads: usize,
+    /// How often the cluster's log had been moved when it came to the bucket.
+    pub moves: u64,
 }
 
 impl Default for BucketLogOptions {
@@ -63,6 +65,7 @@ impl Default for BucketLogOptions {
             cache_bytes_max: 16 << 20,
             entry_bytes_max: 8 << 20,
             parallel_reads: 16,
+            moves: 0,
         }
     }
 }
@@ -202,6 +205,10 @@ impl MetadataLog for BucketLog {
             *hinted = at.max(*hinted);
             newer
         });
+    }
+
+    fn moves(&self) -> u64 {
+        self.0.options.moves
     }
 
     async fn trim(&self, through: Position) -> Result<u64, ReadError> {

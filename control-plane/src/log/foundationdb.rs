@@ -7,6 +7,7 @@
 
 mod address;
 mod append;
+mod begin;
 mod chunks;
 mod client;
 mod database;
@@ -21,6 +22,8 @@ mod owner;
 #[cfg(feature = "foundationdb")]
 mod real;
 mod scan;
+#[cfg(test)]
+pub(crate) mod stand_in;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use super::{AppendError, MetadataLog, Position, ReadError};
 use crate::metric_definitions::LOG_ANSWER_AGE_SECONDS;
 pub use address::Address;
+pub use begin::Beginning;
 use client::Client;
 use database::CallError;
 use follow::{Goal, Request};
@@ -92,6 +96,30 @@ pub enum Claim<'a> {
         /// The cluster's id.
         cluster_id: &'a str,
     },
+    /// A process of this cluster, or somebody who only reads, where its log was moved to.
+    Moved {
+        /// The cluster's id.
+        cluster_id: &'a str,
+        /// The log's id.
+        log: &'a str,
+    },
+}
+
+impl<'a> Claim<'a> {
+    fn cluster_id(self) -> &'a str {
+        match self {
+            Self::Join { cluster_id }
+            | Self::Look { cluster_id }
+            | Self::Moved { cluster_id, .. } => cluster_id,
+        }
+    }
+
+    fn log(self) -> Option<&'a str> {
+        match self {
+            Self::Join { .. } | Self::Look { .. } => None,
+            Self::Moved { log, .. } => Some(log),
+        }
+    }
 }
 
 /// Why a log cannot be opened.
@@ -145,6 +173,23 @@ pub enum OpenError {
         /// Who opened it.
         cluster_id: String,
     },
+    /// There is another log of this cluster.
+    #[error(
+        "{address} holds a metadata log of this cluster that is not its present one, which was moved since: is it the right \
+         cluster file and prefix?"
+    )]
+    Superseded {
+        /// What was opened.
+        address: Address,
+    },
+    /// A log of this cluster is there already, which was never moved away.
+    #[error(
+        "{address} holds a metadata log of this cluster already: choose another prefix (?prefix=NAME)"
+    )]
+    InUse {
+        /// Where one was to begin.
+        address: Address,
+    },
     /// There is something else.
     #[error(
         "{address} holds keys that are not those of a metadata log; choose another prefix (?prefix=NAME)"
@@ -175,6 +220,8 @@ struct Shared {
     client: Client,
     options: FoundationLogOptions,
     rng: Rng,
+    /// How often the cluster's log had been moved when this one began.
+    moves: u64,
     tail: Mutex<Tail>,
     seen: watch::Sender<Seen>,
     /// Somebody said that there is something newer.
@@ -227,17 +274,37 @@ impl FoundationLog {
         rng: Rng,
         options: FoundationLogOptions,
     ) -> Result<Self, OpenError> {
-        let connection = address.connection()?;
-        network::start()?;
-        let path = address.cluster_file.to_string_lossy();
-        let cluster = real::Cluster::new(&path, options.request_timeout);
-        let cluster = cluster.map_err(|error| OpenError::Unreachable {
-            address: address.clone(),
-            connection: connection.clone(),
-            why: error.to_string(),
-        })?;
-        let client = Client::new(cluster, &address.prefix, options.request_timeout, clock);
+        let (client, connection) = connect(address, clock, options.request_timeout)?;
         Self::open_on(client, address, &connection, claim, rng, options).await
+    }
+
+    /// Begins the log of a cluster at `address` when it is moved there. Gives its id, which is that of the first time if it
+    /// was begun before.
+    #[cfg(feature = "foundationdb")]
+    pub async fn begin(
+        address: &Address,
+        new: Beginning<'_>,
+        clock: SharedClock,
+        options: FoundationLogOptions,
+    ) -> Result<String, OpenError> {
+        let (client, connection) = connect(address, clock, options.request_timeout)?;
+        let beginning = begin::begin(&client, address, new);
+        within(options.open_timeout, address, &connection, beginning).await
+    }
+
+    /// Marks the log of a cluster at `address` as moved away, unless it is that which began with the `moves`th move or
+    /// later, so that nobody opens it any more.
+    #[cfg(feature = "foundationdb")]
+    pub async fn leave(
+        address: &Address,
+        cluster_id: &str,
+        moves: u64,
+        clock: SharedClock,
+        options: FoundationLogOptions,
+    ) -> Result<(), OpenError> {
+        let (client, connection) = connect(address, clock, options.request_timeout)?;
+        let leaving = async { Ok(begin::leave(&client, cluster_id, moves).await) };
+        within(options.open_timeout, address, &connection, leaving).await
     }
 
     async fn open_on(
@@ -248,19 +315,11 @@ impl FoundationLog {
         rng: Rng,
         options: FoundationLogOptions,
     ) -> Result<Self, OpenError> {
-        let unreachable = |error: CallError| OpenError::Unreachable {
-            address: address.clone(),
-            connection: connection.to_owned(),
-            why: error.to_string(),
-        };
         let opening = owner::enter(&client, address, claim);
-        let end = match tokio::time::timeout(options.open_timeout, opening).await {
-            Err(_) => return Err(unreachable(CallError::Silent(options.open_timeout))),
-            Ok(entered) => entered?,
-        };
-        let end = end.map_err(unreachable)?;
+        let (end, moves) = within(options.open_timeout, address, connection, opening).await?;
         let shared = Arc::new(Shared {
             client,
+            moves,
             tail: Mutex::new(Tail::new(end, options.cache_bytes_max)),
             options,
             rng,
@@ -281,7 +340,8 @@ impl FoundationLog {
             #[cfg(test)]
             faults: Mutex::default(),
         };
-        log.advance(Goal::Now).await.map_err(unreachable)?;
+        let read = log.advance(Goal::Now).await;
+        read.map_err(|error| unreachable(address, connection, &error))?;
         Ok(log)
     }
 
@@ -294,6 +354,44 @@ impl FoundationLog {
         self.requests.send(request).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
+}
+
+fn unreachable(address: &Address, connection: &str, error: &CallError) -> OpenError {
+    OpenError::Unreachable {
+        address: address.clone(),
+        connection: connection.to_owned(),
+        why: error.to_string(),
+    }
+}
+
+/// What is asked of a cluster before its log is open.
+async fn within<T>(
+    limit: Duration,
+    address: &Address,
+    connection: &str,
+    asking: impl Future<Output = Result<Result<T, CallError>, OpenError>>,
+) -> Result<T, OpenError> {
+    let answer = match tokio::time::timeout(limit, asking).await {
+        Err(_) => Err(CallError::Silent(limit)),
+        Ok(answer) => answer?,
+    };
+    answer.map_err(|error| unreachable(address, connection, &error))
+}
+
+/// A client of the cluster, of which nothing is asked yet, and the line of its cluster file.
+#[cfg(feature = "foundationdb")]
+fn connect(
+    address: &Address,
+    clock: SharedClock,
+    timeout: Duration,
+) -> Result<(Client, String), OpenError> {
+    let connection = address.connection()?;
+    network::start()?;
+    let path = address.cluster_file.to_string_lossy();
+    let cluster = real::Cluster::new(&path, timeout);
+    let cluster = cluster.map_err(|error| unreachable(address, &connection, &error))?;
+    let client = Client::new(cluster, &address.prefix, timeout, clock);
+    Ok((client, connection))
 }
 
 /// A cluster that is at a version before that of an entry it holds.
@@ -364,6 +462,10 @@ impl MetadataLog for FoundationLog {
         if at > self.shared.tail.lock().end().position {
             self.shared.hinted.notify_one();
         }
+    }
+
+    fn moves(&self) -> u64 {
+        self.shared.moves
     }
 
     async fn trim(&self, through: Position) -> Result<u64, ReadError> {

@@ -87,6 +87,11 @@ pub trait MetadataLog: Send + Sync + fmt::Debug {
     /// Says that somebody appended `at`, so that a pending `wait` need not poll for it. A hint only.
     fn hint(&self, at: Position);
 
+    /// How often the cluster's log had been moved when this one began.
+    fn moves(&self) -> u64 {
+        0
+    }
+
     /// Deletes entries up to and including `through`, which a durable checkpoint must cover. Entries younger than
     /// the backend's least age are kept. Returns how many were deleted.
     async fn trim(&self, through: Position) -> Result<u64, ReadError>;

@@ -10,6 +10,7 @@ mod session;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use object_format::{AgentEpoch, TopicPartition};
@@ -24,7 +25,7 @@ pub use session::{Session, SubmitError};
 
 use crate::checkpoint::CheckpointStore;
 use crate::log::{MetadataLog, Position, ReadError};
-use crate::state::{Applied, Outcome, State, Verdict};
+use crate::state::{Applied, EntryError, METADATA_VERSION_MAX, Outcome, State, Verdict};
 
 /// How much of the log is read at once.
 const READ_BYTES_MAX: usize = 4 << 20;
@@ -75,6 +76,8 @@ struct Inner {
     applied: watch::Sender<Position>,
     failure: watch::Sender<Option<Failure>>,
     own: RwLock<Option<AgentEpoch>>,
+    /// Newest metadata version that this process takes part in.
+    version_max: AtomicU16,
     /// Whoever waits for the verdict on an entry, by its writer and sequence.
     waiting: Mutex<HashMap<(AgentEpoch, u64), Waiter>>,
     observers: RwLock<Vec<Observer>>,
@@ -97,6 +100,7 @@ impl Replica {
     /// `shutdown` has begun and its drain is over.
     pub async fn open(parts: ReplicaParts, shutdown: &Shutdown) -> Result<Self, OpenError> {
         let state = load(&parts.checkpoints).await?.unwrap_or_else(State::new);
+        check_moves(&state, &*parts.log)?;
         let replica = Self(Arc::new(Inner {
             applied: watch::Sender::new(state.position()),
             failure: watch::Sender::new(None),
@@ -105,12 +109,13 @@ impl Replica {
             reached: Mutex::new(parts.clock.monotonic()),
             parts,
             own: RwLock::new(None),
+            version_max: AtomicU16::new(METADATA_VERSION_MAX),
             waiting: Mutex::default(),
             observers: RwLock::default(),
             digests: Mutex::default(),
         }));
         let tail = replica.0.parts.log.tail().await?;
-        while replica.position() < tail {
+        while replica.position() < tail && replica.failure().is_none() {
             if replica.catch_up().await? == 0 {
                 break;
             }
@@ -278,6 +283,10 @@ impl Replica {
                     "the log begins at {first_kept} and no checkpoint reaches it"
                 ))
             })?;
+        if state.moves() > self.0.parts.log.moves() {
+            self.fail(Failure::moved(&state));
+            return Ok(0);
+        }
         let at = state.position();
         let changed: Vec<TopicPartition> = state.partitions().map(|(key, _)| key).collect();
         *self.0.state.write() = state;
@@ -291,6 +300,8 @@ impl Replica {
     /// Compares, resolves and announces after an entry was applied.
     fn publish(&self, at: Position, applied: Applied) {
         self.compare_digests(at);
+        self.check_moved();
+        self.check_version();
         self.check_own_epoch();
         self.announce(&applied.grown);
         self.0.applied.send_replace(at);
@@ -333,6 +344,27 @@ impl Replica {
         }
     }
 
+    /// Stops this replica at the end of a log that goes on elsewhere. First of all checks: a move ends registrations too.
+    fn check_moved(&self) {
+        let opened_after = self.0.parts.log.moves();
+        let moved = self.read(|s| (s.moves() != opened_after).then(|| Failure::moved(s)));
+        if let Some(failure) = moved {
+            self.fail(failure);
+        }
+    }
+
+    /// Stops this replica once a version is in force that it is not to take part in.
+    fn check_version(&self) {
+        let in_force = self.read(State::metadata_version);
+        let known = self.0.version_max.load(Ordering::Relaxed);
+        if in_force > known {
+            self.fail(Failure::NewerVersion(format!(
+                "the cluster is at metadata version {in_force} now, and this process takes part in versions up to {known} \
+                 only: upgrade this process"
+            )));
+        }
+    }
+
     /// Stops this replica once its own registration is gone (I7).
     fn check_own_epoch(&self) {
         let Some(own) = *self.0.own.read() else {
@@ -344,8 +376,20 @@ impl Replica {
     }
 }
 
+/// Refuses a state that is not of this log.
+fn check_moves(state: &State, log: &dyn MetadataLog) -> Result<(), OpenError> {
+    match state.moves().cmp(&log.moves()) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(Failure::moved(state).into()),
+        std::cmp::Ordering::Less => Err(OpenError::Checkpoint(
+            "the newest that is whole was written before the metadata log was moved to where it is"
+                .into(),
+        )),
+    }
+}
+
 /// The state of the newest checkpoint, if there is any.
-async fn load(checkpoints: &CheckpointStore) -> Result<Option<State>, OpenError> {
+pub(crate) async fn load(checkpoints: &CheckpointStore) -> Result<Option<State>, OpenError> {
     let newest = checkpoints
         .newest()
         .await
@@ -353,8 +397,8 @@ async fn load(checkpoints: &CheckpointStore) -> Result<Option<State>, OpenError>
     let Some(newest) = newest else {
         return Ok(None);
     };
-    if newest.metadata_version > crate::state::METADATA_VERSION_MAX {
-        let newer = crate::state::EntryError::NewerVersion(newest.metadata_version);
+    if newest.metadata_version > METADATA_VERSION_MAX {
+        let newer = EntryError::NewerVersion(newest.metadata_version);
         return Err(Failure::NewerVersion(newer.to_string()).into());
     }
     let state =

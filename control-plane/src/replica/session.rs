@@ -86,6 +86,8 @@ impl Replica {
         registration: RegisterAgent,
         shutdown: &Shutdown,
     ) -> Result<Session, SubmitError> {
+        let version_max = registration.version_max.min(METADATA_VERSION_MAX);
+        self.0.version_max.store(version_max, Ordering::Relaxed);
         // A registration's entries are told apart by a random number: it has no sequence yet.
         let entry = Entry {
             writer: AgentEpoch::default(),
@@ -94,7 +96,7 @@ impl Replica {
             commands: vec![registration.into()],
         };
         let verdict = self.expect(&entry);
-        let bytes = entry.encode(self.read(|s| s.metadata_version()));
+        let bytes = entry.encode(self.read(|s| s.version_to_join(version_max)));
         let at = shutdown
             .unless_begun(self.append(bytes))
             .await

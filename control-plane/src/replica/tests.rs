@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::*;
 use crate::log::memory::{Faults, MemoryLog};
 use crate::state::{
-    CreateTopic, ExpireAgent, Heartbeat, METADATA_VERSION_MAX, RegisterAgent, ReportCheckpoint,
-    TopicRejection,
+    CreateTopic, Entry, ExpireAgent, Heartbeat, METADATA_VERSION_MAX, RegisterAgent,
+    ReportCheckpoint, TopicRejection,
 };
 
 struct Site {
@@ -31,13 +31,17 @@ impl Site {
         }
     }
 
-    async fn open(&self, log: MemoryLog) -> Replica {
-        let parts = ReplicaParts {
+    fn parts(&self, log: MemoryLog) -> ReplicaParts {
+        ReplicaParts {
             log: Arc::new(log),
             checkpoints: CheckpointStore::new(self.store.clone()),
             clock: self.clock.clone(),
             rng: self.rng.fork("replica"),
-        };
+        }
+    }
+
+    async fn open(&self, log: MemoryLog) -> Replica {
+        let parts = self.parts(log);
         Replica::open(parts, &self.shutdown).await.unwrap()
     }
 
@@ -107,6 +111,28 @@ async fn a_fenced_process_stops_and_nothing_it_says_afterwards_counts() {
     ));
     b.replica().barrier().await.unwrap();
     assert!(b.replica().read(|s| s.topic_named("late").is_none()));
+}
+
+#[tokio::test]
+async fn a_log_that_holds_an_entry_of_a_newer_version_is_refused() {
+    let site = Site::new();
+    site.join("a")
+        .await
+        .submit(topic("t", 1))
+        .await
+        .unwrap()
+        .unwrap();
+    let entry = Entry {
+        writer: AgentEpoch(1),
+        sequence: 9,
+        time_ms: 0,
+        commands: vec![],
+    };
+    let newer = entry.encode(METADATA_VERSION_MAX + 1);
+    site.log.append(newer).await.unwrap();
+    let opened = Replica::open(site.parts(site.log.clone()), &site.shutdown).await;
+    let refused = opened.unwrap_err().to_string();
+    assert!(refused.contains("upgrade this process"), "{refused}");
 }
 
 #[tokio::test]

@@ -209,7 +209,7 @@ impl State {
         (1..).find(|id| !taken.contains(id)).unwrap_or(i32::MAX)
     }
 
-    fn remove_agent(&mut self, epoch: AgentEpoch, now_ms: i64) {
+    pub(super) fn remove_agent(&mut self, epoch: AgentEpoch, now_ms: i64) {
         let Some(agent) = self.agents.remove(&epoch) else {
             return;
         };

@@ -10,11 +10,11 @@ use super::{
     DeleteOffsets, DeleteRecords, DeleteRecordsRejection, DeleteTopic, DeregisterAgent,
     EndTransaction, ExpireAgent, ExpireOffsets, FinishJob, ForgetObjects, ForgetTransactionalIds,
     GroupRejection, Heartbeat, InitTransactionalId, JobRejection, Lease, LeaseRejection,
-    MarkerRejection, Producer, PurgeRejection, PurgeTopic, RaiseMetadataVersion, RegisterAgent,
-    Registered, ReleaseLease, ReleaseShare, RenewJob, ReplaceExtents, ReplaceRejection,
-    ReportCheckpoint, ReportScrub, ResetShare, RunOutcome, SaveGroup, SaveShare, ShareLease,
-    ShareRejection, State, TopicRejection, TransactionRejection, UndeleteRejection, UndeleteTopic,
-    VersionRejection, WriteMarkers,
+    MarkerRejection, MoveLog, MoveRejection, Producer, PurgeRejection, PurgeTopic,
+    RaiseMetadataVersion, RegisterAgent, Registered, ReleaseLease, ReleaseShare, RenewJob,
+    ReplaceExtents, ReplaceRejection, ReportCheckpoint, ReportScrub, ResetShare, RunOutcome,
+    SaveGroup, SaveShare, ShareLease, ShareRejection, State, TopicRejection, TransactionRejection,
+    UndeleteRejection, UndeleteTopic, VersionRejection, WriteMarkers,
 };
 
 /// A command whose outcome has a type of its own.
@@ -104,4 +104,5 @@ commands! {
     ReportScrub => u64,
     UndeleteTopic => Result<String, UndeleteRejection>,
     PurgeTopic => Result<bool, PurgeRejection>,
+    MoveLog => Result<u64, MoveRejection>,
 }

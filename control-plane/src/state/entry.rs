@@ -43,13 +43,14 @@ impl Entry {
         bytes.into()
     }
 
-    /// The entry in `bytes`, which must hold nothing else.
-    pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+    /// The entry in `bytes`, which must hold nothing else, and the version it is written in.
+    pub fn decode(bytes: &[u8]) -> Result<(u16, Self), EntryError> {
         let malformed = |what: &str| EntryError::Malformed(what.to_owned());
         let (version, body) = bytes
             .split_first_chunk::<2>()
             .ok_or_else(|| malformed("shorter than its version"))?;
-        match u16::from_le_bytes(*version) {
+        let version = u16::from_le_bytes(*version);
+        match version {
             0 => return Err(malformed("version 0")),
             known if known <= METADATA_VERSION_MAX => {}
             newer => return Err(EntryError::NewerVersion(newer)),
@@ -57,7 +58,7 @@ impl Entry {
         let (entry, rest) =
             postcard::take_from_bytes(body).map_err(|e| EntryError::Malformed(e.to_string()))?;
         if rest.is_empty() {
-            Ok(entry)
+            Ok((version, entry))
         } else {
             Err(malformed("bytes after its end"))
         }

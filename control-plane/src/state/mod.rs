@@ -19,6 +19,7 @@
 //! | `leases` | name | holder, epoch | AcquireLease, ReleaseLease |
 //! | `transactions` | transactional id | producer, what its transaction touched | InitTransactionalId, EndTransaction, ... |
 //! | `shares` | group id, partition | leader, start offset, runs | AcquireShare, SaveShare, ResetShare, ... |
+//! | `moves` | | how often the log was moved | MoveLog |
 
 mod agents;
 mod commands;
@@ -27,6 +28,7 @@ mod deleted;
 mod entry;
 mod groups;
 mod leases;
+mod moves;
 mod objects;
 mod offset_retention;
 mod partitions;
@@ -61,6 +63,7 @@ pub use groups::{
     GroupRejection, OffsetToCommit, SaveGroup,
 };
 pub use leases::{AcquireLease, Lease, LeaseRejection, ReleaseLease};
+pub use moves::{MOVES_SINCE, MoveLog, MoveRejection};
 pub use objects::{Damage, ForgetObjects, Garbage, ObjectState, ReportScrub};
 pub use offset_retention::ExpireOffsets;
 pub use partitions::{
@@ -87,10 +90,11 @@ pub use upkeep::{RaiseMetadataVersion, ReportCheckpoint, VersionRejection};
 use crate::log::Position;
 use compaction::Jobs;
 use deleted::Deleted;
+use moves::Moves;
 use transactions::Transactions;
 
-/// The newest metadata version this build understands.
-pub const METADATA_VERSION_MAX: u16 = 1;
+/// The newest metadata version this build understands. Version 2 added moves of the log.
+pub const METADATA_VERSION_MAX: u16 = 2;
 
 /// How far an entry's time may lead what every other process last said the time is; what is further ahead is a broken
 /// clock and is clamped.
@@ -127,6 +131,9 @@ pub struct State {
     pub(crate) leases: BTreeMap<String, Lease>,
     pub(crate) transactions: Transactions,
     pub(crate) shares: BTreeMap<String, BTreeMap<TopicPartition, Share>>,
+    /// Behind the others, and not in every version: see [`State::to_bytes`].
+    #[serde(skip)]
+    pub(crate) moves: Moves,
 }
 
 /// What a command may know about the entry that carries it.
@@ -175,8 +182,8 @@ impl State {
     /// Applies the entry at `at`. Fails only if the entry's metadata version is newer than this build; then the
     /// state is unchanged and the process must stop.
     pub fn apply(&mut self, at: Position, bytes: &[u8]) -> Result<Applied, EntryError> {
-        let entry = match Entry::decode(bytes) {
-            Ok(entry) => entry,
+        let (version, entry) = match Entry::decode(bytes) {
+            Ok(decoded) => decoded,
             Err(EntryError::Malformed(_)) => {
                 self.advance(at, &Verdict::Malformed);
                 return Ok(Applied {
@@ -190,6 +197,7 @@ impl State {
         let author = Some((entry.writer, entry.sequence));
         let mut grown = Vec::new();
         let verdict = self.judge(&entry).unwrap_or_else(|| {
+            self.found(version);
             let context = Context {
                 writer: entry.writer,
                 now_ms: self.tick(entry.writer, entry.time_ms),
@@ -229,6 +237,21 @@ impl State {
         None
     }
 
+    /// A cluster begins at the version in which its first registration is written.
+    fn found(&mut self, version: u16) {
+        if self.agent_epoch_last == 0 {
+            self.metadata_version = self.metadata_version.max(version);
+        }
+    }
+
+    /// The version in which a process that knows versions up to `known` writes its registration.
+    pub(crate) fn version_to_join(&self, known: u16) -> u16 {
+        match self.agent_epoch_last {
+            0 => known.max(self.metadata_version),
+            _ => self.metadata_version,
+        }
+    }
+
     /// Moves the log's time forward to an entry's, and never back. It takes two processes to move it far: one clock that
     /// runs ahead must not make everything old.
     fn tick(&mut self, writer: AgentEpoch, entry_ms: i64) -> i64 {
@@ -258,14 +281,24 @@ impl State {
         self.digest = xxhash_rust::xxh3::xxh3_64_with_seed(&said, seed);
     }
 
-    /// The state as bytes, for a checkpoint.
+    /// The state as bytes, for a checkpoint. What a later version added follows what the earlier ones have, so that a
+    /// build that knows only those reads checkpoints as long as their version is in force.
     pub fn to_bytes(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).unwrap_or_default()
+        let mut bytes = postcard::to_stdvec(self).unwrap_or_default();
+        if self.metadata_version >= MOVES_SINCE {
+            bytes.extend(postcard::to_stdvec(&self.moves).unwrap_or_default());
+        }
+        bytes
     }
 
     /// The state from a checkpoint's bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, EntryError> {
-        postcard::from_bytes(bytes).map_err(|e| EntryError::Malformed(e.to_string()))
+        let malformed = |error: postcard::Error| EntryError::Malformed(error.to_string());
+        let (mut state, added) = postcard::take_from_bytes::<Self>(bytes).map_err(malformed)?;
+        if state.metadata_version >= MOVES_SINCE {
+            state.moves = postcard::from_bytes(added).map_err(malformed)?;
+        }
+        Ok(state)
     }
 
     /// Position of the last entry applied.

@@ -8,6 +8,7 @@ use super::*;
 
 mod compaction;
 mod deleted;
+mod moves;
 mod transactions;
 
 /// A state driven through entries as a process would drive it.
@@ -647,7 +648,7 @@ proptest! {
         for (i, entry) in history.iter().enumerate() {
             let applied = one.apply(Position(i as u64 + 1), entry).unwrap();
             let Verdict::Done(outcomes) = applied.verdict else { continue };
-            let commands = Entry::decode(entry).unwrap().commands;
+            let commands = Entry::decode(entry).unwrap().1.commands;
             for (command, outcome) in commands.into_iter().zip(outcomes) {
                 let Command::CommitObject(commit) = command else { continue };
                 let Some(Ok(runs)) = CommitObject::outcome(outcome) else { continue };

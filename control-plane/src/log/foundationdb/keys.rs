@@ -2,8 +2,8 @@
 //! into another. Numbers are big-endian.
 //!
 //! ```text
-//! c                                    who owns the prefix             written once
-//! b <cell: 2>                          base: what was trimmed          written by trim
+//! c                                    who owns the prefix             written once, and by a move
+//! b <cell: 2>                          base: what was trimmed          written by trim, and by a move
 //! i <cell: 2> <position: 8>            anchor: the stamp of a position written once, removed by trim
 //! l <cell: 2> <stamp: 10> <chunk: 2>   an entry, in chunks             written once, removed by trim
 //! n <cell: 2>                          bell: the newest entry's stamp  written by append
@@ -42,6 +42,16 @@ pub(super) struct Place {
 impl Place {
     pub fn encode(self) -> Vec<u8> {
         [&self.position.0.to_be_bytes()[..], &self.stamp.0].concat()
+    }
+
+    /// A value that will be the place of `position` with the commit's stamp.
+    pub fn encode_unstamped(position: Position) -> Vec<u8> {
+        let place = Self {
+            position,
+            stamp: Stamp::default(),
+        };
+        let stamp_at = u32::try_from(size_of::<u64>()).unwrap_or(0);
+        [&place.encode()[..], &stamp_at.to_le_bytes()].concat()
     }
 
     pub fn decode(bytes: &[u8]) -> Option<Self> {

@@ -84,8 +84,13 @@ pub(super) async fn anchor(
         return Ok(base);
     };
     let damaged = || CallError::Nonsense("an anchor of the metadata log is damaged".into());
-    Ok(Place {
+    let anchor = Place {
         position: keys.parse_anchor(&key).ok_or_else(damaged)?,
         stamp: Stamp(value.try_into().map_err(|_| damaged())?),
-    })
+    };
+    // One before the base is of a log that was here before this one, from a writer that slept meanwhile.
+    match anchor.stamp < base.stamp {
+        true => Ok(base),
+        false => Ok(anchor),
+    }
 }
