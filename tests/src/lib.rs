@@ -13,4 +13,5 @@ pub mod process;
 pub mod raw;
 pub mod refusal;
 pub mod s3;
+pub mod tool;
 pub mod workload;

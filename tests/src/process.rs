@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,8 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 /// How a process is to be started.
 #[derive(Debug, Clone)]
 pub struct Launch {
+    /// Another binary than the one under test.
+    program: Option<PathBuf>,
     command: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -48,6 +50,7 @@ impl Launch {
 
     fn new(command: &str, store: &str) -> Self {
         let launch = Self {
+            program: None,
             command: command.to_owned(),
             args: vec![],
             env: vec![],
@@ -68,6 +71,16 @@ impl Launch {
             self.args.extend([flag.to_owned(), value.to_owned()]);
         }
         self
+    }
+
+    /// As a build before the newest metadata version: the binary that `MILLRACE_TEST_OLDER_BIN` names, or the one under
+    /// test told to take part in that version alone.
+    pub fn older(mut self, version: u16) -> Self {
+        self.program = std::env::var_os("MILLRACE_TEST_OLDER_BIN").map(PathBuf::from);
+        match self.program {
+            Some(_) => self,
+            None => self.arg("--metadata-version-max", &version.to_string()),
+        }
     }
 
     /// Names the agent.
@@ -94,11 +107,14 @@ impl Launch {
     }
 
     fn program(&self) -> io::Result<Command> {
-        let binary = binary()?;
-        let Some(limit) = self.descriptors else {
-            return Ok(Command::new(binary));
+        let binary = match &self.program {
+            Some(program) => program.clone(),
+            None => binary()?,
         };
-        let mut shell = Command::new("sh");
+        let Some(limit) = self.descriptors else {
+            return Ok(command_of(&binary));
+        };
+        let mut shell = command_of(Path::new("sh"));
         let script = "ulimit -n \"$0\" && exec \"$@\"";
         shell.args(["-c", script, &limit.to_string()]).arg(binary);
         Ok(shell)
@@ -116,11 +132,6 @@ impl Launch {
             .args(&self.args)
             .args(metadata)
             .envs(self.env.iter().cloned())
-            .env("NO_COLOR", "1")
-            .env_remove("MILLRACE_BIN")
-            .env_remove("MILLRACE_TEST_FDB_BIN")
-            .env_remove("MILLRACE_TEST_FDB_CLUSTER_FILE")
-            .env_remove("MILLRACE_TEST_METADATA")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -291,6 +302,19 @@ fn word_after(line: &str, mark: &str) -> Option<String> {
     let rest = &line[line.find(mark)? + mark.len()..];
     let word = rest.split_whitespace().next()?;
     Some(word.trim_end_matches([',', '.']).to_owned())
+}
+
+/// A command that runs `program` without what is in the environment for the tests alone.
+pub fn command_of(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env("NO_COLOR", "1");
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name == "MILLRACE_BIN" || name.starts_with("MILLRACE_TEST_") {
+            command.env_remove(name.as_ref());
+        }
+    }
+    command
 }
 
 /// Where the binary under test is: `MILLRACE_BIN`, or beside the tests.

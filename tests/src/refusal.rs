@@ -1,13 +1,13 @@
 //! A `millrace` that is to refuse to run: what it said, and its exit code.
 
 use std::io;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::timeout;
 
-use crate::process::binary;
+use crate::process::{binary, command_of};
 
 /// How long a refusal may take: longer than the client of the store repeats requests that nobody answers.
 const REFUSED_WITHIN: Duration = Duration::from_secs(30);
@@ -40,14 +40,9 @@ impl Refusal {
 /// # Errors
 /// It cannot be started, or still runs after half a minute; it is killed then.
 pub async fn refusal(args: &[&str], env: &[(String, String)]) -> io::Result<Refusal> {
-    let child = Command::new(binary()?)
+    let child = command_of(&binary()?)
         .args(args)
         .envs(env.iter().cloned())
-        .env("NO_COLOR", "1")
-        .env_remove("MILLRACE_BIN")
-        .env_remove("MILLRACE_TEST_FDB_BIN")
-        .env_remove("MILLRACE_TEST_FDB_CLUSTER_FILE")
-        .env_remove("MILLRACE_TEST_METADATA")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -4,15 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
 use object_format::batch::{BatchBuilder, BatchHeader, split};
 use tests::cluster::{admin_get, metadata, until};
+use tests::foundationdb::wanted;
 use tests::place::Place;
-use tests::process::{Launch, Process, binary};
+use tests::process::{Launch, Process};
 use tests::raw::Raw;
+use tests::tool;
 use uuid::Uuid;
 
 const PARTITIONS: i32 = 3;
@@ -31,9 +32,15 @@ fn eager(place: &Place) -> Launch {
         .arg("--garbage-interval-ms", "1s")
 }
 
-/// Runs a tool: whether it succeeded, and what it said.
+/// Runs a tool, on the log that the tests are run on: whether it succeeded, and what it said.
 fn millrace(args: &[&str]) -> (bool, String) {
-    let output = Command::new(binary().unwrap()).args(args).output().unwrap();
+    let given: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+    let log = match given.iter().any(|arg| arg == "--store") {
+        true => wanted(&given, &[]).unwrap(),
+        false => vec![],
+    };
+    let args: Vec<&str> = given.iter().chain(&log).map(String::as_str).collect();
+    let output = tool::run(&args, &[]).unwrap();
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     (output.status.success(), said)
