@@ -26,7 +26,7 @@ use crate::zone_cache::{MAGIC as BLOCKS_MAGIC, SharedLender};
 /// Peers that may be connected at once.
 const CONNECTIONS_MAX: usize = 1024;
 
-/// Pause before another try to reach a peer.
+/// Tries to reach a peer begin at least this long after each other.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Longest time to reach a peer or to have it take a hint.
@@ -144,6 +144,9 @@ fn others(session: &Session) -> Vec<Peer> {
 async fn tell(peer: Peer, session: Session) {
     let mut was_reached = false;
     loop {
+        // Runs while the connection lasts: when that ends, whether its agent has is asked at once, since clients are sent
+        // there until it is known.
+        let pause = std::pin::pin!(tokio::time::sleep(RECONNECT_PAUSE));
         let connected = tokio::time::timeout(PEER_TIMEOUT, TcpStream::connect(&peer.address)).await;
         match connected {
             Ok(Ok(stream)) => {
@@ -157,7 +160,7 @@ async fn tell(peer: Peer, session: Session) {
             }
             _ => {}
         }
-        tokio::time::sleep(RECONNECT_PAUSE).await;
+        pause.await;
     }
 }
 

@@ -77,7 +77,8 @@ class Load:
         while not self.stopped.is_set():
             for partition in range(PARTITIONS):
                 producer.produce(TOPIC, bytes(100), partition=partition, on_delivery=acknowledged)
-            producer.poll(0.02)
+            producer.poll(0)
+            time.sleep(0.02)
         producer.flush(60)
 
     def consume(self, what, settings, assigned):
