@@ -15,7 +15,7 @@ use super::fair::{FairPermit, FairPermits};
 use super::load::{LoadOptions, Loader};
 use super::loan::{Lending, Loan};
 use super::outcome::{FetchOutcome, PartitionOutcome};
-use super::plan::{Isolation, Limits, PartitionFetch, Plan, plan};
+use super::plan::{Isolation, Limits, PartitionFetch, Plan, Planner};
 use super::pool::{Client, PerPool, Pool};
 use super::read::{PartitionRecords, Reader};
 use super::readahead::{Given, ReadAhead};
@@ -27,6 +27,9 @@ use super::{FetchError, metrics};
 
 /// The longest a fetch waits to learn the true end of a partition.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Partitions planned in one go while the metadata stands still.
+const PARTITIONS_PER_LOOK: usize = 2_000;
 
 /// Most offsets that are looked up by time at once.
 const LOOKUPS_MAX: usize = 16;
@@ -321,7 +324,11 @@ impl Fetcher {
     }
 
     fn plan(&self, wanted: &[PartitionFetch], limits: Limits) -> Plan {
-        self.0.replica.read(|state| plan(state, wanted, limits))
+        let mut planner = Planner::new(limits);
+        for piece in wanted.chunks(PARTITIONS_PER_LOOK) {
+            self.0.replica.read(|state| planner.add(state, piece));
+        }
+        planner.finish()
     }
 
     /// A plan, once there is enough to read, something is wrong, or the time is over.

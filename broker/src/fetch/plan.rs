@@ -260,34 +260,66 @@ impl Plan {
     }
 }
 
-/// Plans a fetch of `wanted`, in that order.
+/// Plans a fetch piece by piece, so that the metadata need not stand still while thousands of partitions are looked at.
+/// Each partition is planned from what is known when its piece is.
+pub struct Planner {
+    limits: Limits,
+    budget: Budget,
+    plan: Plan,
+}
+
+impl Planner {
+    /// Of no partition yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            budget: Budget::new(limits.bytes_max),
+            plan: Plan {
+                bytes_max: limits.bytes_max,
+                ..Plan::default()
+            },
+        }
+    }
+
+    /// Adds partitions, in this order.
+    pub fn add<'a>(&mut self, state: &State, wanted: impl IntoIterator<Item = &'a PartitionFetch>) {
+        let plan = &mut self.plan;
+        for fetch in wanted {
+            let resolved = fetch.topic.resolve(state, fetch.partition);
+            let readable = resolved
+                .and_then(|of| plan_partition(state, of, fetch, self.limits, &mut self.budget));
+            plan.available += readable.as_ref().map_or(0, |r| r.available);
+            if readable == Err(FetchError::OffsetOutOfRange) {
+                let partition = resolved.ok().and_then(|of| state.partition(of));
+                if partition.is_some_and(|p| fetch.fetch_offset > p.high_watermark) {
+                    plan.beyond_end.push(plan.partitions.len());
+                }
+            }
+            plan.partitions.push(readable);
+            plan.resolved.push(resolved.ok());
+        }
+    }
+
+    /// The plan for all that was added.
+    pub fn finish(self) -> Plan {
+        Plan {
+            blocks: self.budget.blocks,
+            is_cut: self.budget.is_cut,
+            ..self.plan
+        }
+    }
+}
+
+/// Plans a fetch of `wanted`, in that order, in one piece.
+#[cfg(test)]
 pub fn plan<'a>(
     state: &State,
     wanted: impl IntoIterator<Item = &'a PartitionFetch>,
     limits: Limits,
 ) -> Plan {
-    let mut budget = Budget::new(limits.bytes_max);
-    let mut plan = Plan {
-        bytes_max: limits.bytes_max,
-        ..Plan::default()
-    };
-    for fetch in wanted {
-        let resolved = fetch.topic.resolve(state, fetch.partition);
-        let readable =
-            resolved.and_then(|of| plan_partition(state, of, fetch, limits, &mut budget));
-        plan.available += readable.as_ref().map_or(0, |r| r.available);
-        if readable == Err(FetchError::OffsetOutOfRange) {
-            let partition = resolved.ok().and_then(|of| state.partition(of));
-            if partition.is_some_and(|p| fetch.fetch_offset > p.high_watermark) {
-                plan.beyond_end.push(plan.partitions.len());
-            }
-        }
-        plan.partitions.push(readable);
-        plan.resolved.push(resolved.ok());
-    }
-    plan.blocks = budget.blocks;
-    plan.is_cut = budget.is_cut;
-    plan
+    let mut planner = Planner::new(limits);
+    planner.add(state, wanted);
+    planner.finish()
 }
 
 /// Whether a client's leader epoch is the partition's.
