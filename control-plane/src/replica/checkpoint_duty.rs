@@ -85,9 +85,16 @@ impl CheckpointDuty {
             return Ok(None);
         }
         let replica = self.session.replica().clone();
-        // Serialised beside the async threads: with a large state it takes a while.
+        // Beside the async threads, and from a copy: with a large state it takes a while, in which entries are applied.
         let copied = tokio::task::spawn_blocking(move || {
-            replica.read(|s| (s.position(), s.digest(), s.metadata_version(), s.to_bytes()))
+            let state = replica.read(State::clone);
+            let bytes = state.to_bytes();
+            (
+                state.position(),
+                state.digest(),
+                state.metadata_version(),
+                bytes,
+            )
         });
         let (position, digest, version, bytes) = copied.await.map_err(|e| e.to_string())?;
         let size = bytes.len() as u64;

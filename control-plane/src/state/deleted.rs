@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use object_format::{TopicId, TopicPartition};
 use serde::{Deserialize, Serialize};
 
+use super::shared::Shared;
 use super::{CommittedOffset, Context, Partition, Share, State, Topic, is_legal_topic_name};
 
 /// Most deleted topics that are kept; the one that was deleted first goes for one more.
@@ -44,7 +45,7 @@ pub struct DeletedTopic {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Deleted {
     topics: BTreeMap<TopicId, DeletedTopic>,
-    partitions: BTreeMap<TopicPartition, Partition>,
+    partitions: BTreeMap<TopicPartition, Shared<Partition>>,
 }
 
 /// Makes a deleted topic what it was, with its id, records, configs and what groups had committed. Gives its name.
@@ -156,7 +157,8 @@ impl State {
     /// A partition whose records are kept, be its topic deleted or not.
     pub fn stored_partition(&self, of: TopicPartition) -> Option<&Partition> {
         let living = self.partitions.get(&of);
-        living.or_else(|| self.deleted.partitions.get(&of))
+        let stored = living.or_else(|| self.deleted.partitions.get(&of));
+        stored.map(|partition| &**partition)
     }
 
     /// All partitions whose records are kept, from this one on, be their topics deleted or not.
@@ -175,16 +177,17 @@ impl State {
                 true => deleted.next(),
                 false => living.next(),
             };
-            next.map(|(&of, partition)| (of, partition))
+            next.map(|(&of, partition)| (of, &**partition))
         })
     }
 
     /// As [`State::stored_partition`].
     pub(super) fn stored_partition_mut(&mut self, of: TopicPartition) -> Option<&mut Partition> {
-        match self.partitions.get_mut(&of) {
+        let stored = match self.partitions.get_mut(&of) {
             Some(living) => Some(living),
             None => self.deleted.partitions.get_mut(&of),
-        }
+        };
+        stored.map(|partition| &mut **partition)
     }
 
     /// Keeps a deleted topic until `purge_ms`, if that is to come. Otherwise, and for what is too much then, it goes at
@@ -244,9 +247,9 @@ impl State {
         };
         let mut partitions = take_topic(&mut self.deleted.partitions, id);
         if deleted.is_name_taken || name != deleted.topic.name {
-            let forget =
-                |partition: &mut Partition| partition.forget_sequences(self.producer_id_next);
-            partitions.values_mut().for_each(forget);
+            for partition in partitions.values_mut() {
+                partition.forget_sequences(self.producer_id_next);
+            }
         }
         self.partitions.extend(partitions);
         // A group that has been forgotten since, having nothing else, is there again.

@@ -33,6 +33,7 @@ mod objects;
 mod offset_retention;
 mod partitions;
 mod producers;
+mod shared;
 mod shares;
 mod stable;
 mod topics;
@@ -91,6 +92,7 @@ use crate::log::Position;
 use compaction::Jobs;
 use deleted::Deleted;
 use moves::Moves;
+use shared::Shared;
 use transactions::Transactions;
 
 /// The newest metadata version this build understands. Version 2 added moves of the log.
@@ -103,7 +105,7 @@ pub const CLOCK_SKEW_MAX_MS: i64 = 5 * 60 * 1000;
 /// How far the entry of a process that is alone may lead the log's time.
 pub const LOG_TIME_STEP_MAX_MS: i64 = 60 * 60 * 1000;
 
-/// Everything the metadata log says up to `position`.
+/// Everything the metadata log says up to `position`. A clone shares the partitions until either changes one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     pub(crate) metadata_version: u16,
@@ -122,7 +124,7 @@ pub struct State {
     pub(crate) broker_configs: Configs,
     pub(crate) agent_configs: BTreeMap<String, Configs>,
     pub(crate) group_configs: BTreeMap<String, Configs>,
-    pub(crate) partitions: BTreeMap<TopicPartition, Partition>,
+    pub(crate) partitions: BTreeMap<TopicPartition, Shared<Partition>>,
     pub(crate) objects: BTreeMap<ObjectId, ObjectState>,
     pub(crate) garbage: BTreeMap<ObjectId, Garbage>,
     pub(crate) damaged: BTreeMap<ObjectId, Damage>,

@@ -461,7 +461,7 @@ impl DeleteRecords {
 impl State {
     /// One partition.
     pub fn partition(&self, of: TopicPartition) -> Option<&Partition> {
-        self.partitions.get(&of)
+        self.partitions.get(&of).map(|partition| &**partition)
     }
 
     /// All partitions from this one on.
@@ -471,13 +471,13 @@ impl State {
     ) -> impl Iterator<Item = (TopicPartition, &Partition)> {
         self.partitions
             .range(from..)
-            .map(|(&key, partition)| (key, partition))
+            .map(|(&key, partition)| (key, &**partition))
     }
 
     /// All partitions.
     pub fn partitions(&self) -> impl Iterator<Item = (TopicPartition, &Partition)> {
         self.partitions
             .iter()
-            .map(|(&key, partition)| (key, partition))
+            .map(|(&key, partition)| (key, &**partition))
     }
 }

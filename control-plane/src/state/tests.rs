@@ -8,6 +8,7 @@ use super::*;
 
 mod compaction;
 mod deleted;
+mod large;
 mod moves;
 mod transactions;
 

@@ -295,7 +295,7 @@ impl State {
         for partition in which {
             let fresh = Partition::new(self.producer_id_next);
             self.partitions
-                .insert(TopicPartition { topic, partition }, fresh);
+                .insert(TopicPartition { topic, partition }, fresh.into());
         }
     }
 }
