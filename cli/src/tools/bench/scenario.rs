@@ -10,9 +10,9 @@ use super::args::Args;
 /// A load with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
-    /// A slow stream and a consumer that waits for it: latency.
+    /// Three records a second and a consumer that waits for them: latency.
     Tail,
-    /// One producer, ten groups that each read all of it: 1 in, 10 out.
+    /// Ten groups each read all of a stream: 1 in, 10 out.
     FanOut,
     /// Write, restart the broker (--restart), read from the beginning: nothing is in a cache.
     ColdCatchUp,
@@ -49,24 +49,24 @@ impl Scenario {
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// The flags it stands for.
+    /// The flags it stands for. At a rate, producers have what their windows allow at some 250 ms
+    /// for an acknowledgement: else what is measured is their queue.
     pub fn flags(self) -> &'static str {
         match self {
             Self::Tail => {
-                "--mode both --partitions 4 --record-size 1KiB --batch-bytes 16KiB --rate 1 \
-                 --duration 30s"
+                "--mode both --record-size 1KiB --batch-bytes 1KiB --rate 0.003 --duration 60s"
             }
             Self::FanOut => {
-                "--mode both --partitions 4 --groups 10 --record-size 1KiB --batch-bytes 64KiB \
-                 --rate 10 --duration 30s"
+                "--mode both --producers 4 --partitions 4 --groups 10 --record-size 1KiB \
+                 --batch-bytes 256KiB --rate 10 --duration 30s"
             }
             Self::ColdCatchUp => {
                 "--mode phases --producers 2 --partitions 12 --consumers 4 --record-size 1KiB \
                  --batch-bytes 256KiB --fetch-partition-bytes 4MiB --bytes 1GiB"
             }
             Self::CatchUpBesideTail => {
-                "--mode both --partitions 4 --record-size 1KiB --batch-bytes 16KiB --rate 4 \
-                 --duration 30s --backfill 1GiB --backfill-readers 2 --backfill-rate 40"
+                "--mode both --producers 4 --partitions 4 --record-size 1KiB --batch-bytes 64KiB \
+                 --rate 4 --duration 30s --backfill 1GiB --backfill-readers 2 --backfill-rate 40"
             }
             Self::ManySmallProducers => {
                 "--mode both --producers 500 --partitions 12 --consumers 2 --record-size 100 \
@@ -82,7 +82,7 @@ impl Scenario {
             }
             Self::Cost => {
                 "--mode both --producers 4 --groups 3 --partitions 12 --record-size 1KiB \
-                 --batch-bytes 128KiB --rate 100 --duration 30s --settle 20s"
+                 --batch-bytes 256KiB --request-bytes 4MiB --rate 100 --duration 30s --settle 20s"
             }
             Self::All => "",
         }
