@@ -79,8 +79,8 @@ fn latency(scenario: &ScenarioReport) -> Vec<Line> {
     let of = |second: &Second| {
         [
             ("ack p99", second.ack_p99_ms),
-            ("end to end p99", second.end_to_end_p99_ms),
             ("end to end p50", second.end_to_end_p50_ms),
+            ("end to end p99", second.end_to_end_p99_ms),
         ]
     };
     over_time(scenario, of)
@@ -124,18 +124,19 @@ fn seconds(run: &RunReport) -> Vec<(f64, &Second)> {
 
 fn lines(area: &Area<'_>, title: &str, lines: &[Line]) -> Drawn {
     let points = || lines.iter().flat_map(|line| &line.1);
-    let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(0.0, f64::max);
-    // A little room above, and never an empty axis.
-    let (right, top) = (
-        most(|point| point.0).max(1.0),
-        most(|point| point.1).max(0.1) * 1.1,
-    );
+    let right = points().map(|point| point.0).fold(1.0, f64::max);
+    let values = || points().map(|point| point.1).filter(|value| *value > 0.0);
+    let least = values().fold(f64::INFINITY, f64::min).clamp(0.01, 1e9);
+    let most = values().fold(least, f64::max);
+    // Two brokers may be far apart. Beside the lines there is room for their names.
+    let (bottom, top) = (least / 2.0, most * 2.0);
+    let right = right * 1.5;
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 16))
         .margin(10)
-        .x_label_area_size(28)
-        .y_label_area_size(48)
-        .build_cartesian_2d(0.0..right, 0.0..top)?;
+        .x_label_area_size(32)
+        .y_label_area_size(56)
+        .build_cartesian_2d(0.0..right, (bottom..top).log_scale())?;
     chart
         .configure_mesh()
         .x_desc("s")
@@ -143,18 +144,16 @@ fn lines(area: &Area<'_>, title: &str, lines: &[Line]) -> Drawn {
         .light_line_style(TRANSPARENT)
         .draw()?;
     for (line, colour) in lines.iter().zip(COLOURS) {
+        let points = line.1.iter().copied().filter(|(_, value)| *value > 0.0);
         chart
-            .draw_series(LineSeries::new(
-                line.1.iter().copied(),
-                colour.stroke_width(2),
-            ))?
+            .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
             .label(line.0.as_str())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
     }
     if !lines.is_empty() {
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
+            .position(SeriesLabelPosition::UpperRight)
             .background_style(WHITE.mix(0.8))
             .label_font(FONT)
             .draw()?;
@@ -162,33 +161,36 @@ fn lines(area: &Area<'_>, title: &str, lines: &[Line]) -> Drawn {
     Ok(())
 }
 
-/// A bar for each ratio, from 1 to it.
+/// A bar for each ratio, from 1 to it: to the right for more than the other broker, to the left for
+/// less.
 fn bars(area: &Area<'_>, title: &str, scenario: &ScenarioReport) -> Drawn {
     let ratios: Vec<&Ratio> = scenario
         .ratios
         .iter()
         .filter(|ratio| ratio.ratio > 0.0)
         .collect();
-    let most = ratios.iter().map(|ratio| ratio.ratio).fold(1.5, f64::max) * 1.1;
+    let far = ratios.iter().map(|ratio| ratio.ratio.ln().abs().exp());
+    let far = far.fold(2.0, f64::max) * 1.5;
     let rows = ratios.len().max(1);
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 16))
         .margin(10)
-        .x_label_area_size(28)
-        .build_cartesian_2d(0.0..most, 0..rows as i32)?;
+        .x_label_area_size(32)
+        .build_cartesian_2d((1.0 / far..far).log_scale(), 0.0..rows as f64)?;
     chart
         .configure_mesh()
         .disable_y_mesh()
         .disable_y_axis()
+        .light_line_style(TRANSPARENT)
         .label_style(FONT)
         .draw()?;
-    for (row, ratio) in (0..).zip(ratios.iter().rev()) {
-        let ends = [(1.0, row), (ratio.ratio, row + 1)];
-        let mut bar = Rectangle::new(ends, COLOURS[5].filled());
-        bar.set_margin(2, 2, 0, 0);
-        chart.draw_series([bar])?;
+    for (row, ratio) in ratios.iter().rev().enumerate() {
+        let row = row as f64;
+        let ends = [(1.0, row + 0.1), (ratio.ratio, row + 0.9)];
+        chart.draw_series([Rectangle::new(ends, COLOURS[5].filled())])?;
         let text = format!("{}: {:.2}", ratio.measure, ratio.ratio);
-        chart.draw_series([Text::new(text, (most * 0.02, row + 1), ("sans-serif", 12))])?;
+        let place = (1.05 / far, row + 0.75);
+        chart.draw_series([Text::new(text, place, ("sans-serif", 12))])?;
     }
     Ok(())
 }
