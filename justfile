@@ -81,6 +81,10 @@ s3 *args:
 bench *args:
     cargo run --release -- bench {{args}}
 
+# the scenarios of bench on a cluster of its own: just scenarios OUT tail,fan-out
+scenarios out *args:
+    scripts/bench-scenarios {{out}} {{args}}
+
 # fuzz one target of the object format for a minute
 fuzz target:
     cd object-format && cargo +nightly fuzz run {{target}} -- -max_total_time=60
