@@ -130,7 +130,7 @@ fn lines(area: &Area<'_>, title: &str, lines: &[Line]) -> Drawn {
     let most = values().fold(least, f64::max);
     // Two brokers may be far apart. Beside the lines there is room for their names.
     let (bottom, top) = (least / 2.0, most * 2.0);
-    let right = right * 1.5;
+    let right = right * 1.7;
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 16))
         .margin(10)
@@ -140,6 +140,7 @@ fn lines(area: &Area<'_>, title: &str, lines: &[Line]) -> Drawn {
     chart
         .configure_mesh()
         .x_desc("s")
+        .y_labels(5)
         .label_style(FONT)
         .light_line_style(TRANSPARENT)
         .draw()?;
