@@ -51,10 +51,11 @@ impl Turns {
         self.tickets
     }
 
-    /// Grants what nobody has to wait for.
+    /// Grants what nobody has to wait for: not while somebody waits, whose turn would come later for it.
     fn take(&mut self, client: &Client, amount: u64) -> bool {
+        let is_waited_for = self.clients.values().any(|a| !a.waiting.is_empty());
         let held = self.clients.get(client).map_or(0, |account| account.held);
-        let may = amount <= self.free && held + amount <= self.share_max;
+        let may = !is_waited_for && amount <= self.free && held + amount <= self.share_max;
         if may {
             self.grants += 1;
             self.free -= amount;

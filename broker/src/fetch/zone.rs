@@ -32,8 +32,9 @@ pub trait Neighbours: Send + Sync {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, OnceLock};
+    use std::time::Duration;
 
     use runtime::{Rng, SimClock, SystemClock};
 
@@ -103,6 +104,63 @@ mod tests {
             assert_eq!(offsets(&got), [0..10, 10..15, 15..22], "byte {at}");
         }
         assert_eq!(neighbour.asked.load(Ordering::SeqCst), 1);
+    }
+
+    /// An agent that takes the other for the owner of everything.
+    #[derive(Default)]
+    struct Other(OnceLock<BlockCache>);
+
+    #[async_trait]
+    impl Neighbours for Other {
+        fn owner(&self, _: &BlockKey) -> Option<AgentEpoch> {
+            Some(AgentEpoch(9))
+        }
+
+        async fn read(
+            &self,
+            _: AgentEpoch,
+            key: BlockKey,
+            pool: Pool,
+            _: FromBucket,
+        ) -> Result<Block, LoadError> {
+            // Long enough for the other to begin as well.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let other = self.0.get().unwrap();
+            let (_, read) = other.block_from_bucket(key, pool, &Client::default()).await;
+            read
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_that_take_each_other_for_the_owner_do_not_wait_for_each_other() {
+        let mut world = World::new();
+        let topic = world.topic("t", 1);
+        let object = world.write(&[(tp(topic, 0), batch(3, 100))]).await;
+        let key = BlockKey {
+            object: object.id,
+            index: 0,
+            object_bytes: object.len,
+        };
+        let others = [Arc::new(Other::default()), Arc::new(Other::default())];
+        let caches = others.clone().map(|other| {
+            let stores = both(&world.store);
+            let loader = Loader::new(stores, Rng::from_seed(1), LoadOptions::default());
+            let clock = Arc::new(SimClock::default());
+            BlockCache::with_neighbours(loader, Some(other), clock, CacheOptions::default())
+        });
+        others[0].0.set(caches[1].clone()).unwrap();
+        others[1].0.set(caches[0].clone()).unwrap();
+        let client = Client::default();
+        let both = futures::future::join_all(
+            caches
+                .iter()
+                .flat_map(|cache| (0..5).map(|_| cache.block(key, Pool::Tail, &client))),
+        );
+        let both = tokio::time::timeout(Duration::from_secs(3_600), both);
+        for block in both.await.expect("nobody waits for ever") {
+            assert_eq!(block.unwrap().chunks().concat(), object.to_bytes());
+        }
+        assert!((1..=2).contains(&world.store.gets()));
     }
 
     #[tokio::test]

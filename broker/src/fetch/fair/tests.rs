@@ -110,3 +110,26 @@ async fn more_than_there_is_counts_as_all_one_may_have() {
     let held = permits.acquire(&client("a"), 1_000).await;
     assert_eq!((held.amount(), permits.free()), (5, 5));
 }
+
+#[tokio::test]
+async fn what_is_taken_at_once_is_never_what_somebody_waits_for() {
+    let permits = FairPermits::new(10, 8);
+    let (waiting, hasty) = (client("waiting"), client("hasty"));
+    let held = permits.acquire(&client("other"), 6).await;
+    assert!(permits.try_acquire(&hasty, 5).is_none(), "there are 4");
+    let taken = permits.try_acquire(&hasty, 2).unwrap();
+    assert_eq!(permits.free(), 2);
+    let mut asked = Box::pin(permits.acquire(&waiting, 7));
+    assert!(poll!(&mut asked).is_pending());
+    assert!(permits.try_acquire(&hasty, 1).is_none());
+    drop(taken);
+    assert!(permits.try_acquire(&hasty, 1).is_none());
+    drop(held);
+    assert_eq!(asked.await.amount(), 7);
+    assert!(permits.try_acquire(&hasty, 3).is_some());
+    let share = FairPermits::new(10, 8);
+    assert!(
+        share.try_acquire(&hasty, 9).is_none(),
+        "more than its share"
+    );
+}

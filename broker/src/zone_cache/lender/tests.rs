@@ -193,3 +193,19 @@ async fn nonsense_ends_the_connection_and_nothing_else() {
     assert_eq!(bytes, objects[0].to_bytes());
     assert_eq!(agent.fetcher.cache().under_way(), 0);
 }
+
+#[tokio::test]
+async fn the_largest_blocks_come_whole_out_of_many_pieces() {
+    let (agent, lender, _) = agent(0, FetchOptions::default()).await;
+    let topic = agent.topic("large", 1).await;
+    let batches: Vec<_> = (0..90).map(|_| (tp(topic, 0), batch(1, 100_000))).collect();
+    let written = agent.write(&batches).await;
+    agent.fetcher.cache().insert_written(&written);
+    let read = agent.write(&batches).await;
+    let asking = connection(&lender).await;
+    for object in [&written, &read] {
+        let bytes = asking.ask(key(object), Pool::CatchUp).await.unwrap();
+        assert!(bytes == object.to_bytes(), "of {} bytes", object.len);
+    }
+    assert_eq!(agent.store.gets(), 1);
+}
