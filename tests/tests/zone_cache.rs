@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use futures::future::join_all;
+use runtime::{Clock, SystemClock};
 use tests::cluster::{self, until};
 use tests::place::Place;
 use tests::process::Process;
@@ -32,14 +33,19 @@ async fn start(place: &Place, settings: &[(&str, &str)]) -> Vec<Process> {
         async move { launch.start().await.unwrap() }
     });
     let agents = join_all(agents).await;
-    for agent in &agents {
+    assert_known(&agents).await;
+    agents
+}
+
+/// Waits until each knows all.
+async fn assert_known(agents: &[Process]) {
+    for agent in agents {
         until("all agents are known", SEEN_WITHIN, || async {
             let known = cluster::agents(&agent.bootstrap).await;
             known.is_ok_and(|known| agents.iter().all(|a| known.contains(&a.bootstrap)))
         })
         .await;
     }
-    agents
 }
 
 fn value(partition: i32, number: i64) -> Vec<u8> {
@@ -182,6 +188,76 @@ async fn without_it_each_agent_reads_for_itself() {
         "{live} GETs of {objects} objects by live readers"
     );
     assert_eq!(cold, 3 * objects);
+}
+
+/// Agents that do not believe each other read for themselves, and say that they do.
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_with_different_secrets_give_each_other_nothing() {
+    let place = Place::s3().await.unwrap();
+    let objects = place.server.as_ref().unwrap().objects.clone();
+    let mut agents = start(&place, &[]).await;
+    create_topic(&agents).await;
+    produce(&agents.iter().collect::<Vec<_>>(), 0..BATCHES).await;
+    // The secret is lost, and one agent starts again.
+    let secret = objects.keys("cluster/meta/peer-secret");
+    assert_eq!(secret.len(), 1, "{secret:?}");
+    assert!(objects.remove(&secret[0]));
+    for agent in &agents {
+        agent.allow("does not know the secret");
+        agent.allow("was refused");
+    }
+    let mut old = agents.remove(0);
+    old.terminate();
+    assert!(old.wait(Duration::from_secs(60)).await.is_some());
+    let launch = place.broker("a").arg("--zone", "zone-a");
+    let fresh = launch
+        .allow("does not know the secret")
+        .allow("was refused");
+    agents.push(fresh.start().await.unwrap());
+    assert_known(&agents).await;
+    let done = tokio::time::timeout(Duration::from_secs(120), consume_everywhere(&agents)).await;
+    assert!(done.is_ok(), "a consumer does not get everything");
+    let refused = refusals(&agents[2]).await + refusals(&agents[0]).await;
+    assert!(refused > 0, "nobody was refused");
+}
+
+/// How many connections an agent has refused.
+async fn refusals(agent: &Process) -> u64 {
+    let admin = agent.admin.as_deref().unwrap();
+    let (status, metrics) = cluster::admin_get(admin, "/metrics").await.unwrap();
+    assert_eq!(status, 200);
+    let name = "millrace_zone_connections_refused_total ";
+    let count = metrics.lines().find_map(|line| line.strip_prefix(name));
+    count
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// An owner that is there and does not answer costs time, and no records.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_agent_that_reads_for_the_others_is_frozen_they_read_from_the_bucket() {
+    let place = Place::s3().await.unwrap();
+    // It is not noticed otherwise while the test lasts.
+    let patient = [
+        ("--agent-session-timeout-ms", "10m"),
+        ("--agent-heartbeat-ms", "1m"),
+    ];
+    let agents = start(&place, &patient).await;
+    create_topic(&agents).await;
+    produce(&agents.iter().collect::<Vec<_>>(), 0..BATCHES).await;
+    let [frozen, second, third] = <[Process; 3]>::try_from(agents).ok().unwrap();
+    let others = [second, third];
+    frozen.pause();
+    let (clock, began) = (SystemClock, SystemClock.monotonic());
+    let done = tokio::time::timeout(Duration::from_secs(60), consume_everywhere(&others)).await;
+    assert!(done.is_ok(), "a consumer does not get everything");
+    println!(
+        "with a frozen owner all was read in {:?}",
+        clock.monotonic() - began
+    );
+    frozen.resume();
+    let (_, gets) = gets(&place);
+    assert!(gets > 0, "the frozen one has answered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
