@@ -168,7 +168,9 @@ impl Relocation<'_> {
 
     /// The state at the end of the log: at the entry that closed it, or the newest.
     async fn replay(&self) -> Result<State, RelocationError> {
-        let mut state = load(&self.checkpoints).await?.unwrap_or_else(State::new);
+        let mut state = load(&self.checkpoints, &*self.source)
+            .await?
+            .unwrap_or_else(State::new);
         let opened_after = self.source.moves();
         while state.moves() == opened_after {
             let entries = self.source.read(state.position(), READ_BYTES_MAX).await?;
@@ -239,7 +241,7 @@ impl Relocation<'_> {
         );
         written.await?;
         // A newer one is there if somebody else has finished this move already.
-        match load(&self.checkpoints).await? {
+        match load(&self.checkpoints, &*self.source).await? {
             Some(found) if found.position() > position || found == *state => Ok(size),
             _ => Err(RelocationError::Lost(position)),
         }

@@ -56,7 +56,7 @@ pub enum CheckpointError {
     /// The bucket cannot be reached or refuses; trying again later is right.
     #[error("checkpoints cannot be reached: {0}")]
     Unavailable(String),
-    /// There are checkpoints and none of them can be read, and the log before them is gone. A person must look.
+    /// There are checkpoints and none of them can be read. Only a log that was never trimmed will do then.
     #[error("no checkpoint can be read and the log before them was trimmed: {0}")]
     Unreadable(String),
     /// Another process wrote a different state for the same position: replicas disagree (I11).
@@ -148,13 +148,12 @@ impl CheckpointStore {
         }
     }
 
-    /// The newest checkpoint that is whole; `None` if there is none and the log has not been trimmed for one.
+    /// The newest checkpoint that is whole; `None` if none was ever finished.
     ///
     /// A damaged one is passed over, with a warning, for the one before it.
     ///
     /// # Errors
-    /// [`CheckpointError::Unreadable`] if no checkpoint is whole and the log does not begin at its beginning any more;
-    /// otherwise if the bucket fails.
+    /// [`CheckpointError::Unreadable`] if there are checkpoints and none is whole; otherwise if the bucket fails.
     pub async fn newest(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         let mut damaged = Vec::new();
         let mut told = BTreeSet::new();
@@ -181,10 +180,6 @@ impl CheckpointStore {
         let Some(newest_damage) = damaged.first() else {
             return Ok(None);
         };
-        if self.get(&Path::from(path::log_entry(1))).await?.is_some() {
-            warn!("no metadata checkpoint can be read; the log is still whole and is replayed");
-            return Ok(None);
-        }
         Err(CheckpointError::Unreadable(newest_damage.clone()))
     }
 

@@ -23,7 +23,7 @@ pub use failure::Failure;
 pub use membership::{LivenessOptions, keep_alive, keep_draining};
 pub use session::{Session, SubmitError};
 
-use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::{CheckpointError, CheckpointStore};
 use crate::log::{MetadataLog, Position, ReadError};
 use crate::state::{Applied, EntryError, METADATA_VERSION_MAX, Outcome, State, Verdict};
 
@@ -99,7 +99,9 @@ impl Replica {
     /// Loads the newest checkpoint, applies the log after it up to its present tail, and goes on following it until
     /// `shutdown` has begun and its drain is over.
     pub async fn open(parts: ReplicaParts, shutdown: &Shutdown) -> Result<Self, OpenError> {
-        let state = load(&parts.checkpoints).await?.unwrap_or_else(State::new);
+        let state = load(&parts.checkpoints, &*parts.log)
+            .await?
+            .unwrap_or_else(State::new);
         check_moves(&state, &*parts.log)?;
         let replica = Self(Arc::new(Inner {
             applied: watch::Sender::new(state.position()),
@@ -274,7 +276,7 @@ impl Replica {
     /// Starts again from a checkpoint, the log having been trimmed past this replica's position.
     async fn reload(&self, first_kept: Position) -> Result<usize, ReadError> {
         let unavailable = |why: String| ReadError::Unavailable(why);
-        let loaded = load(&self.0.parts.checkpoints).await;
+        let loaded = load(&self.0.parts.checkpoints, &*self.0.parts.log).await;
         let state = loaded.map_err(|e| unavailable(e.to_string()))?;
         let state = state
             .filter(|s| s.position() > self.position())
@@ -376,6 +378,15 @@ impl Replica {
     }
 }
 
+/// Whether the log begins with the first entry of its cluster.
+async fn is_whole(log: &dyn MetadataLog) -> Result<bool, ReadError> {
+    match log.read(Position(0), 1).await {
+        Ok(entries) => Ok(entries.first().is_some_and(|(at, _)| *at == Position(1))),
+        Err(ReadError::Trimmed { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Refuses a state that is not of this log.
 fn check_moves(state: &State, log: &dyn MetadataLog) -> Result<(), OpenError> {
     match state.moves().cmp(&log.moves()) {
@@ -388,12 +399,21 @@ fn check_moves(state: &State, log: &dyn MetadataLog) -> Result<(), OpenError> {
     }
 }
 
-/// The state of the newest checkpoint, if there is any.
-pub(crate) async fn load(checkpoints: &CheckpointStore) -> Result<Option<State>, OpenError> {
-    let newest = checkpoints
-        .newest()
-        .await
-        .map_err(|e| OpenError::Checkpoint(e.to_string()))?;
+/// The state of the newest checkpoint, if there is any that can be read or must be: a log that was never trimmed is
+/// replayed from its beginning.
+pub(crate) async fn load(
+    checkpoints: &CheckpointStore,
+    log: &dyn MetadataLog,
+) -> Result<Option<State>, OpenError> {
+    let newest = match checkpoints.newest().await {
+        Err(CheckpointError::Unreadable(_)) if is_whole(log).await? => {
+            tracing::warn!(
+                "no metadata checkpoint can be read; the log is still whole and is replayed"
+            );
+            None
+        }
+        other => other.map_err(|e| OpenError::Checkpoint(e.to_string()))?,
+    };
     let Some(newest) = newest else {
         return Ok(None);
     };

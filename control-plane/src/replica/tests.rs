@@ -114,6 +114,23 @@ async fn a_fenced_process_stops_and_nothing_it_says_afterwards_counts() {
 }
 
 #[tokio::test]
+async fn without_a_readable_checkpoint_only_a_whole_log_will_do() {
+    let site = Site::new();
+    let session = site.join("a").await;
+    session.submit(topic("t", 1)).await.unwrap().unwrap();
+    let damaged = object_format::path::checkpoint_file(1, "manifest");
+    let damaged = object_store::path::Path::from(damaged);
+    let put = object_store::ObjectStoreExt::put(&site.store, &damaged, "not one".into());
+    put.await.unwrap();
+    let replica = site.open(site.log.clone()).await;
+    assert!(replica.read(|s| s.topic_named("t").is_some()), "replayed");
+    site.log.trim(Position(1)).await.unwrap();
+    let opened = Replica::open(site.parts(site.log.clone()), &site.shutdown).await;
+    let refused = opened.unwrap_err().to_string();
+    assert!(refused.contains("no checkpoint can be read"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_log_that_holds_an_entry_of_a_newer_version_is_refused() {
     let site = Site::new();
     site.join("a")
