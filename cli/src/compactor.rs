@@ -10,7 +10,7 @@ use runtime::settings::Resolved;
 use runtime::telemetry::Condition;
 use runtime::{Rng, SharedClock, Shutdown, SystemClock};
 
-use crate::process::{Process, init_logging};
+use crate::process::{Process, init_logging, listen_for_signals};
 use crate::settings_args;
 use crate::tools::table::{Align, Table};
 use crate::{Failure, plane};
@@ -121,7 +121,7 @@ async fn once(args: settings_args::Args) -> Result<(), Failure> {
     let settings = args.resolve(&[])?;
     init_logging(&settings)?;
     let shutdown = Shutdown::new(settings.duration("drain.timeout.ms"));
-    tokio::spawn(runtime::shutdown::signals(&shutdown)?);
+    listen_for_signals(&shutdown)?;
     let (clock, rng) = (SystemClock::shared(), Rng::from_os());
     let joined = Joined::open(settings, &clock, &rng, &shutdown).await?;
     joined.stay(&shutdown);

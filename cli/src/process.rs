@@ -30,7 +30,7 @@ impl Process {
         init_logging(&settings)?;
         let metrics = Metrics::install()?;
         let shutdown = Shutdown::new(settings.duration("drain.timeout.ms"));
-        tokio::spawn(runtime::shutdown::signals(&shutdown)?);
+        listen_for_signals(&shutdown)?;
         let readiness = Readiness::new(&shutdown);
         let serving = readiness.condition("serving");
         serving.unmet("starting");
@@ -60,6 +60,24 @@ impl Process {
             rng: Rng::from_os(),
         })
     }
+}
+
+/// Begins `shutdown` at a signal, and ends the process at a second one.
+pub fn listen_for_signals(shutdown: &Shutdown) -> Result<(), Failure> {
+    let signals = runtime::shutdown::signals(shutdown)?;
+    tokio::spawn(async { exit_at_once(signals.await).await });
+    Ok(())
+}
+
+/// Ends the process without draining. What the exit tears down must not be in use by the thread of FoundationDB's client,
+/// so that is stopped first, unless it hangs.
+async fn exit_at_once(code: i32) {
+    #[cfg(feature = "foundationdb")]
+    {
+        let stop = tokio::task::spawn_blocking(control_plane::log::foundationdb::stop);
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), stop).await;
+    }
+    std::process::exit(code)
 }
 
 /// Begins to log as the settings say.

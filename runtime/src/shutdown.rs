@@ -153,13 +153,14 @@ impl Default for Shutdown {
     }
 }
 
-/// Begins `shutdown` at the first SIGTERM or SIGINT; a second one ends the process on the spot,
-/// with 128 plus the signal's number. Runs until then, so it wants a task of its own.
+/// Begins `shutdown` at the first SIGTERM or SIGINT, and ends at a second one: the process is to
+/// exit on the spot then, with the code this gives, 128 plus the signal's number. It wants a task
+/// of its own.
 ///
 /// # Errors
 /// If the operating system refuses to register the handlers.
 #[cfg(unix)]
-pub fn signals(shutdown: &Shutdown) -> std::io::Result<impl Future<Output = ()> + Send + use<>> {
+pub fn signals(shutdown: &Shutdown) -> std::io::Result<impl Future<Output = i32> + Send + use<>> {
     use tokio::signal::unix::{SignalKind, signal};
 
     // Registered before the future is first polled, so that no signal is lost in between.
@@ -174,7 +175,7 @@ pub fn signals(shutdown: &Shutdown) -> std::io::Result<impl Future<Output = ()> 
             };
             if shutdown.is_begun() {
                 tracing::warn!("{name} while shutting down: stopping without draining");
-                std::process::exit(128 + number);
+                return 128 + number;
             }
             tracing::info!("{name}: shutting down; a second signal stops without draining");
             shutdown.begin_because(Reason::Signal(name));
@@ -274,7 +275,8 @@ mod tests {
             return;
         }
         let shutdown = Shutdown::default();
-        tokio::spawn(signals(&shutdown).unwrap());
+        let signals = signals(&shutdown).unwrap();
+        tokio::spawn(async { std::process::exit(signals.await) });
         let signal = || {
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)
         };

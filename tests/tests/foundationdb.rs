@@ -6,17 +6,20 @@
 
 use std::time::Duration;
 
+use tests::cluster::until;
 use tests::fdb_server::{self, Server};
 use tests::foundationdb::{is_built_in, metadata};
 use tests::place::Place;
 use tests::process::{Launch, Process};
-use tests::raw::Raw;
+use tests::raw::{Batch, Raw, produce_request};
 use tests::refusal::refusal;
+use tests::s3::{Effect, Op, Rule};
 use tests::workload::{self, Workload};
 
 const TOPIC: &str = "orders";
 const PARTITIONS: i32 = 3;
 const PRODUCERS: i32 = 6;
+const SEEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// A server of one's own, if there is one and the binary can use it.
 fn server() -> Option<Server> {
@@ -132,6 +135,45 @@ async fn a_foundationdb_that_is_gone_for_a_minute_loses_nothing() {
         load.progress(40).await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_an_agent_at_once_and_in_order() {
+    if !is_built_in() {
+        return;
+    }
+    let Some(file) = fdb_server::shared() else {
+        return;
+    };
+    for round in 0..5 {
+        let place = Place::s3().await.unwrap();
+        let log = metadata(&file, &format!("signals/{}/{round}", std::process::id()));
+        let launch = place.broker("a").arg("--metadata", &log).allow(" WARN ");
+        let mut agent = launch.start().await.unwrap();
+        let mut raw = Raw::connect(&agent.bootstrap).await.unwrap();
+        assert_eq!(raw.create_topic(TOPIC, 1).await.unwrap(), 0);
+        // What it has accepted and cannot store keeps it from ending.
+        place.faults().reset_counts();
+        place.faults().add(Rule::always(&[], Effect::Hang));
+        let batch = Batch::of_values(["waits"]).encode();
+        let request = produce_request(TOPIC, 0, -1, batch);
+        raw.send_request(9, &request).await.unwrap();
+        until("it is accepted", SEEN_WITHIN, async || {
+            place.faults().counts().of(Op::Put).requests > 0
+        })
+        .await;
+        agent.terminate();
+        let begun = || {
+            agent
+                .log()
+                .iter()
+                .any(|line| line.contains("shutting down"))
+        };
+        until("it drains", SEEN_WITHIN, async || begun()).await;
+        agent.terminate();
+        let status = agent.wait(Duration::from_secs(5)).await;
+        assert_eq!(status.and_then(|status| status.code()), Some(128 + 15));
+    }
 }
 
 async fn refused(place: &Place, log: &str, words: &[&str]) {
