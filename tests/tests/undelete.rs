@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use object_format::batch::{BatchBuilder, BatchHeader, split};
 use tests::cluster::{admin_get, metadata, until};
-use tests::foundationdb::wanted;
 use tests::place::Place;
 use tests::process::{Launch, Process};
 use tests::raw::Raw;
@@ -34,13 +33,12 @@ fn eager(place: &Place) -> Launch {
 
 /// Runs a tool, on the log that the tests are run on: whether it succeeded, and what it said.
 fn millrace(args: &[&str]) -> (bool, String) {
-    let given: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-    let log = match given.iter().any(|arg| arg == "--store") {
-        true => wanted(&given, &[]).unwrap(),
-        false => vec![],
-    };
-    let args: Vec<&str> = given.iter().chain(&log).map(String::as_str).collect();
-    let output = tool::run(&args, &[]).unwrap();
+    let on_store = args.contains(&"--store").then(|| tool::on_log(args));
+    let on_store: Option<Vec<&str>> = on_store
+        .as_ref()
+        .map(|args| args.iter().map(String::as_str).collect());
+    let args = on_store.as_deref().unwrap_or(args);
+    let output = tool::run(args, &[]).unwrap();
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     (output.status.success(), said)
