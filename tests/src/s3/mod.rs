@@ -12,9 +12,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::Body;
@@ -177,7 +177,7 @@ async fn respond(
     }
     let op = Op::of(request.method(), request.uri());
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+    let body = whole(body).await?;
     faults.received(op, body.len());
     if op == Op::Get {
         let range = head.headers.get(hyper::header::RANGE);
@@ -187,6 +187,19 @@ async fn respond(
     // As with the real ones: a request that is here has its effect, whether or not its sender waits.
     let carried_out = carry_out(service.clone(), faults.clone(), op, head, body);
     tokio::spawn(carried_out).await.map_err(|_| Dropped)?
+}
+
+/// A body in one piece. It is copied as it arrives: to copy a large one at its end would stop a
+/// thread, and every request that this thread serves, for as long.
+async fn whole(mut body: Incoming) -> Result<Bytes, Dropped> {
+    let length = usize::try_from(body.size_hint().lower()).map_err(|_| Dropped)?;
+    let mut whole = BytesMut::with_capacity(length.min(256 << 20));
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(|_| Dropped)?.into_data() {
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(whole.freeze())
 }
 
 async fn carry_out(
