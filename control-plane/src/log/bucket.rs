@@ -170,6 +170,22 @@ impl Inner {
         self.proofs.lock().cover(at, self.clock.monotonic())
     }
 
+    /// Takes in an entry that is surely the log's, in whatever order such come. It is the tail only behind those before it:
+    /// whoever follows the log looks for them.
+    fn told(&self, at: Position, entry: Bytes) {
+        if at <= self.tail() {
+            return;
+        }
+        let mut cache = self.cache.lock();
+        cache.insert(at, entry);
+        let mut tail = self.tail();
+        while cache.get(next(tail)).is_some() {
+            tail = next(tail);
+        }
+        drop(cache);
+        self.raise_tail(tail);
+    }
+
     /// Takes in an entry that is surely the log's.
     fn learn(&self, at: Position, entry: Bytes) {
         self.cache.lock().insert(at, entry);
@@ -209,6 +225,15 @@ impl MetadataLog for BucketLog {
 
     fn moves(&self) -> u64 {
         self.0.options.moves
+    }
+
+    fn told(&self, at: Position, entry: Bytes) {
+        self.0.told(at, entry);
+        self.hint(at);
+    }
+
+    fn is_raced_for(&self) -> bool {
+        true
     }
 
     async fn trim(&self, through: Position) -> Result<u64, ReadError> {

@@ -34,7 +34,7 @@ impl fmt::Display for Position {
 }
 
 /// Why an append did not succeed. The variants say whether the entry may nevertheless be in the log.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// The entry is not in the log and never will be; appending it again is safe.
     #[error("the metadata log did not take the entry: {0}")]
@@ -90,6 +90,16 @@ pub trait MetadataLog: Send + Sync + fmt::Debug {
     /// How often the cluster's log had been moved when this one began.
     fn moves(&self) -> u64 {
         0
+    }
+
+    /// Says what was appended at `at`, so that it need not be read. Only from a process whose word counts as the log's.
+    fn told(&self, at: Position, _entry: Bytes) {
+        self.hint(at);
+    }
+
+    /// Whether writers race for positions, so that it pays if one process appends for all.
+    fn is_raced_for(&self) -> bool {
+        false
     }
 
     /// Deletes entries up to and including `through`, which a durable checkpoint must cover. Entries younger than

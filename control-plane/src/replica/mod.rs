@@ -6,21 +6,25 @@
 mod checkpoint_duty;
 mod failure;
 mod membership;
+mod relay;
 mod session;
+mod together;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use object_format::{AgentEpoch, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use runtime::{Rng, SharedClock, Shutdown, Trouble};
+use together::Together;
 use tokio::sync::{oneshot, watch};
 
 pub use checkpoint_duty::{CheckpointDuty, CheckpointOptions};
 pub use failure::Failure;
 pub use membership::{LivenessOptions, keep_alive, keep_draining};
+pub use relay::Relay;
 pub use session::{Session, SubmitError};
 
 use crate::checkpoint::{CheckpointError, CheckpointStore};
@@ -83,6 +87,8 @@ struct Inner {
     observers: RwLock<Vec<Observer>>,
     digests: Mutex<VecDeque<(Position, u64)>>,
     appending: Trouble,
+    together: Together,
+    relay: OnceLock<Arc<dyn Relay>>,
     /// When the log last answered, on the monotonic clock.
     reached: Mutex<Duration>,
 }
@@ -109,6 +115,8 @@ impl Replica {
             state: RwLock::new(state),
             appending: Trouble::new("appending to the metadata log", parts.clock.clone()),
             reached: Mutex::new(parts.clock.monotonic()),
+            together: Together::new(),
+            relay: OnceLock::new(),
             parts,
             own: RwLock::new(None),
             version_max: AtomicU16::new(METADATA_VERSION_MAX),
@@ -261,7 +269,7 @@ impl Replica {
             other => other?,
         };
         for (at, entry) in &entries {
-            let applied = self.0.state.write().apply(*at, entry);
+            let applied = self.0.state.write().apply_all(*at, entry);
             match applied {
                 Ok(applied) => self.publish(*at, applied),
                 Err(newer) => self.fail(Failure::NewerVersion(newer.to_string())),
@@ -300,18 +308,22 @@ impl Replica {
     }
 
     /// Compares, resolves and announces after an entry was applied.
-    fn publish(&self, at: Position, applied: Applied) {
+    fn publish(&self, at: Position, applied: Vec<Applied>) {
         self.compare_digests(at);
         self.check_moved();
         self.check_version();
         self.check_own_epoch();
-        self.announce(&applied.grown);
+        for one in &applied {
+            self.announce(&one.grown);
+        }
         self.0.applied.send_replace(at);
-        let waiter = applied
-            .author
-            .and_then(|author| self.0.waiting.lock().remove(&author));
-        if let Some(waiter) = waiter {
-            let _ = waiter.send(applied.verdict);
+        for one in applied {
+            let waiter = one
+                .author
+                .and_then(|author| self.0.waiting.lock().remove(&author));
+            if let Some(waiter) = waiter {
+                let _ = waiter.send(one.verdict);
+            }
         }
     }
 

@@ -157,8 +157,11 @@ impl Replica {
         let trouble = &self.0.appending;
         let mut pause = RETRY_PAUSE;
         while self.failure().is_none() {
-            match self.0.parts.log.append(entry.clone()).await {
-                Ok(at) => {
+            if let Some(at) = self.relayed(&entry).await {
+                return Some(at);
+            }
+            match self.append_once(entry.clone()).await {
+                Ok((at, _)) => {
                     trouble.over();
                     self.note_reached();
                     return Some(at);

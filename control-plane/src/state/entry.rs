@@ -43,18 +43,20 @@ impl Entry {
         bytes.into()
     }
 
+    /// The metadata version of the entry in `bytes`, if it begins as one of any version.
+    pub fn version(bytes: &[u8]) -> Option<u16> {
+        let version = bytes.first_chunk().map(|v| u16::from_le_bytes(*v));
+        version.filter(|version| *version > 0)
+    }
+
     /// The entry in `bytes`, which must hold nothing else, and the version it is written in.
     pub fn decode(bytes: &[u8]) -> Result<(u16, Self), EntryError> {
         let malformed = |what: &str| EntryError::Malformed(what.to_owned());
-        let (version, body) = bytes
-            .split_first_chunk::<2>()
-            .ok_or_else(|| malformed("shorter than its version"))?;
-        let version = u16::from_le_bytes(*version);
-        match version {
-            0 => return Err(malformed("version 0")),
-            known if known <= METADATA_VERSION_MAX => {}
-            newer => return Err(EntryError::NewerVersion(newer)),
+        let version = Self::version(bytes).ok_or_else(|| malformed("it has no version"))?;
+        if version > METADATA_VERSION_MAX {
+            return Err(EntryError::NewerVersion(version));
         }
+        let body = bytes.get(2..).unwrap_or_default();
         let (entry, rest) =
             postcard::take_from_bytes(body).map_err(|e| EntryError::Malformed(e.to_string()))?;
         if rest.is_empty() {

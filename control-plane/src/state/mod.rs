@@ -34,6 +34,7 @@ mod offset_retention;
 mod partitions;
 mod producers;
 mod shared;
+mod shared_entry;
 mod shares;
 mod stable;
 mod topics;
@@ -72,6 +73,8 @@ pub use partitions::{
     CommitRun, DeleteRecords, DeleteRecordsRejection, Extent, Partition, RunOutcome, WriteKind,
 };
 pub use producers::{AllocateProducerId, ProducerState};
+pub use shared_entry::SHARED_SINCE;
+pub(crate) use shared_entry::{ENTRY_OVERHEAD, join};
 pub use shares::{
     AcquireShare, ReleaseShare, ResetShare, SHARE_RUNS_MAX, SaveShare, Share, ShareLease,
     ShareRejection, ShareRun, ShareState,
@@ -95,7 +98,8 @@ use moves::Moves;
 use shared::Shared;
 use transactions::Transactions;
 
-/// The newest metadata version this build understands. Version 2 added moves of the log.
+/// The newest metadata version this build understands. Version 2 added moves of the log, and several writers' entries at
+/// one position of it.
 pub const METADATA_VERSION_MAX: u16 = 2;
 
 /// How far an entry's time may lead what every other process last said the time is; what is further ahead is a broken

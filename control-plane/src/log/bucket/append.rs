@@ -19,7 +19,7 @@ enum Outcome {
     /// The entry is there and is ours.
     Ours,
     /// The position is another entry's, for good.
-    Taken(Envelope),
+    Taken(Bytes),
     /// The store refused; the entry is not there and never will be.
     Refused(String),
     /// The entry may be there or get there; no other entry was seen.
@@ -96,9 +96,13 @@ impl Inner {
                 Create::Refused(why) | Create::Unknown(why) => lost = Some(why),
                 Create::Exists => lost = Some(format!("position {at} came and went")),
             }
+            let told = self.cache.lock().get(at);
+            if let Some(winner) = told.filter(|told| *told != envelope.entry) {
+                return Outcome::Taken(winner);
+            }
             match self.fetch(at).await {
                 Ok(Some(found)) if found.mark == envelope.mark => return Outcome::Ours,
-                Ok(Some(winner)) => return Outcome::Taken(winner),
+                Ok(Some(winner)) => return Outcome::Taken(winner.entry),
                 Ok(None) => {}
                 Err(error) => lost = Some(error.to_string()),
             }
@@ -108,9 +112,9 @@ impl Inner {
     }
 
     /// Takes note of the entry that won the race for `at`.
-    fn concede(&self, at: Position, winner: Envelope) {
+    fn concede(&self, at: Position, winner: Bytes) {
         if self.covered(at) {
-            self.learn(at, winner.entry);
+            self.learn(at, winner);
         } else {
             self.raise_tail(at);
         }

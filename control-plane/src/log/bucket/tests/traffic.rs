@@ -58,6 +58,55 @@ async fn what_a_process_has_written_or_looked_for_is_not_fetched_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_process_is_told_is_not_fetched_in_whatever_order_it_is_told() {
+    let site = BucketSite::in_memory();
+    let ((_, writer), (reading, reader)) = (open(&site).await, open(&site).await);
+    let entry = |number: u64| Bytes::from(format!("entry {number}"));
+    for number in 1..=5 {
+        writer.append(entry(number)).await.unwrap();
+    }
+    for number in [1, 3, 2, 5, 4, 2] {
+        reader.told(Position(number), entry(number));
+    }
+    reader.wait(Position(0)).await.unwrap();
+    let told = reader.read(Position(0), 1_000).await.unwrap();
+    let expected: Vec<_> = (1..=5).map(|n| (Position(n), entry(n))).collect();
+    assert_eq!(told, expected);
+    assert_eq!(reading.take_count("get"), 0);
+
+    // What is missing between is looked for.
+    for number in 6..=8 {
+        writer.append(entry(number)).await.unwrap();
+    }
+    reader.told(Position(8), entry(8));
+    let mut after = Position(5);
+    while after < Position(8) {
+        reader.wait(after).await.unwrap();
+        for (at, found) in reader.read(after, 1_000).await.unwrap() {
+            assert_eq!(found, entry(at.0));
+            after = at;
+        }
+    }
+    assert_eq!(reading.take_count("get"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_told_the_winner_of_a_race_does_not_fetch_it() {
+    let site = BucketSite::in_memory();
+    let ((_, winner), (losing, loser)) = (open(&site).await, open(&site).await);
+    winner.append("first".into()).await.unwrap();
+    loser.append("second".into()).await.unwrap();
+    losing.take_count("get");
+    let at = winner.append("third".into()).await.unwrap();
+    loser.told(at, "third".into());
+    assert_eq!(
+        loser.append("fourth".into()).await.unwrap(),
+        Position(at.0 + 1)
+    );
+    assert_eq!(losing.take_count("get"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_follower_asks_once_an_interval_and_never_lists() {
     let site = BucketSite::in_memory();
     let (client, log) = open(&site).await;
