@@ -23,7 +23,7 @@ use crate::fetch::zone::Neighbours;
 use crate::group::{self, Groups};
 use crate::health::{self, Unwell};
 use crate::net::{Listener, Server};
-use crate::peers;
+use crate::peers::{self, AppendRelay, Keys};
 use crate::produce::Pipeline;
 use crate::share::Shares;
 use crate::topology::{self, Node, ZoneBlocks};
@@ -95,6 +95,7 @@ pub struct Broker {
     cluster_id: String,
     zone_blocks: ZoneBlocks,
     lender: Option<SharedLender>,
+    keys: Option<Keys>,
 }
 
 /// An agent that serves.
@@ -258,6 +259,15 @@ fn assemble(
         let lender = Lender::new(fetcher.clone(), session.epoch(), secret, rng, clock);
         Arc::new(lender)
     });
+    let keys = parts.peer_secret.clone().map(|secret| Keys {
+        own: session.epoch(),
+        secret,
+        rng: parts.rng.fork("peers"),
+    });
+    if let Some(keys) = keys.clone() {
+        let relay = AppendRelay::new(session.clone(), keys, parts.clock.clone());
+        session.replica().append_through(Arc::new(relay));
+    }
     let cache = fetcher.cache().clone();
     let (pipeline, settled) = Pipeline::start(
         session.clone(),
@@ -314,6 +324,7 @@ fn assemble(
         cluster_id: parts.cluster_id.clone(),
         zone_blocks,
         lender,
+        keys,
     };
     (Arc::new(broker), settled)
 }
@@ -357,11 +368,12 @@ async fn serve(
         peers::Services {
             shares: broker.shares.clone(),
             lender: broker.lender.clone(),
+            keys: broker.keys.clone(),
         },
         closing.clone(),
     );
     runtime::tasks::spawn("peers", &shutdown, hints);
-    let notices = peers::notify(session.clone(), closing.clone());
+    let notices = peers::notify(session.clone(), broker.keys.clone(), closing.clone());
     runtime::tasks::spawn("notices to peers", &shutdown, notices);
     let (fetcher, ending) = (broker.fetcher.clone(), closing.clone());
     tokio::spawn(async move {

@@ -1,5 +1,6 @@
-//! Agents wake each other: whoever appended to the metadata log tells the others its position, so that they need not
-//! poll for it. Only a hint: eight bytes, the position, big endian. A false one costs its reader a look at the log.
+//! Agents wake each other: whoever appended to the metadata log tells the others, so that they need not poll for it.
+//! Where one agent appends for all ([`appending`]) they are told what was appended as well ([`telling`]). Else it is only a
+//! hint: eight bytes, the position, big endian. A false one costs its reader a look at the log.
 //!
 //! The connections also tell who has ended: whoever could be reached, and whose address refuses connections now. Who
 //! is frozen or cut off is not refused but silent, and gets its whole session timeout.
@@ -7,8 +8,14 @@
 //! The same port takes calls of share-partitions, see [`crate::share`], and asks for blocks, see [`crate::zone_cache`]:
 //! those connections begin with a number of their own.
 
+mod appending;
+pub(crate) mod handshake;
+mod keys;
+mod sealed;
+mod telling;
+
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::io::{Error, ErrorKind};
 use std::time::Duration;
 
 use control_plane::log::Position;
@@ -22,6 +29,9 @@ use tokio::task::AbortHandle;
 
 use crate::share::{PEER_MAGIC, Shares};
 use crate::zone_cache::{MAGIC as BLOCKS_MAGIC, SharedLender};
+
+pub use appending::AppendRelay;
+pub use keys::Keys;
 
 /// Peers that may be connected at once.
 const CONNECTIONS_MAX: usize = 1024;
@@ -46,6 +56,8 @@ pub(crate) struct Services {
     pub shares: Shares,
     /// Blocks, unless this agent gives none.
     pub lender: Option<SharedLender>,
+    /// By which others are known, if there is a secret. Without it nothing is appended for them, nor believed of them.
+    pub keys: Option<Keys>,
 }
 
 /// Takes hints from other agents, and serves them, until `shutdown` begins.
@@ -83,8 +95,14 @@ async fn take_hints(mut stream: TcpStream, session: Session, services: Services)
             PEER_MAGIC => return services.shares.serve_peer(stream).await,
             BLOCKS_MAGIC => {
                 let _ = stream.set_nodelay(true);
-                if let Some(lender) = services.lender {
-                    lender.serve(stream).await;
+                return match services.lender {
+                    Some(lender) => lender.serve(stream).await,
+                    None => {}
+                };
+            }
+            appending::MAGIC | telling::MAGIC => {
+                if let Err(error) = serve_known(position, stream, &session, services.keys).await {
+                    tracing::debug!(%error, "the connection of another process ended");
                 }
                 return;
             }
@@ -94,8 +112,24 @@ async fn take_hints(mut stream: TcpStream, session: Session, services: Services)
     }
 }
 
+/// Serves who can show that it is of this cluster.
+async fn serve_known(
+    magic: u64,
+    mut stream: TcpStream,
+    session: &Session,
+    keys: Option<Keys>,
+) -> Result<(), Error> {
+    let keys = keys.ok_or(ErrorKind::Unsupported)?;
+    stream.set_nodelay(true)?;
+    let key = keys.answer(&mut stream).await?;
+    match magic {
+        appending::MAGIC => appending::serve(stream, &key, session.replica()).await,
+        _ => telling::listen(&mut stream, &key, session.replica()).await,
+    }
+}
+
 /// Tells every other agent of this one's appends until `shutdown` begins.
-pub(crate) async fn notify(session: Session, shutdown: Shutdown) {
+pub(crate) async fn notify(session: Session, keys: Option<Keys>, shutdown: Shutdown) {
     let mut told: HashMap<Peer, AbortHandle> = HashMap::new();
     let mut positions = session.replica().positions();
     let mut known: Option<Vec<Peer>> = None;
@@ -111,7 +145,7 @@ pub(crate) async fn notify(session: Session, shutdown: Shutdown) {
             });
             for peer in &peers {
                 told.entry(peer.clone()).or_insert_with(|| {
-                    tokio::spawn(tell(peer.clone(), session.clone())).abort_handle()
+                    tokio::spawn(tell(peer.clone(), session.clone(), keys.clone())).abort_handle()
                 });
             }
             known = Some(peers);
@@ -140,8 +174,8 @@ fn others(session: &Session) -> Vec<Peer> {
     })
 }
 
-/// Keeps a connection to one peer and sends it the newest position whenever there is a newer one.
-async fn tell(peer: Peer, session: Session) {
+/// Keeps a connection to one peer and tells it whatever this process appends.
+async fn tell(peer: Peer, session: Session, keys: Option<Keys>) {
     let mut was_reached = false;
     loop {
         // Runs while the connection lasts: when that ends, whether its agent has is asked at once, since clients are sent
@@ -152,7 +186,16 @@ async fn tell(peer: Peer, session: Session) {
             Ok(Ok(stream)) => {
                 was_reached = true;
                 session.note_gone(peer.agent, false);
-                send_hints(stream, session.appended()).await;
+                let keys = keys
+                    .as_ref()
+                    .filter(|_| session.replica().appends_together());
+                let told = match keys {
+                    Some(keys) => tell_known(stream, peer.agent, &session, keys).await,
+                    None => Ok(send_hints(stream, session.appended()).await),
+                };
+                if let Err(error) = told {
+                    tracing::debug!(%error, agent = %peer.agent, "cannot tell another agent");
+                }
             }
             // SUBTLE: only if it could be reached before. Else the address may be one that nobody can use.
             Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
@@ -162,6 +205,19 @@ async fn tell(peer: Peer, session: Session) {
         }
         pause.await;
     }
+}
+
+async fn tell_known(
+    mut stream: TcpStream,
+    agent: AgentEpoch,
+    session: &Session,
+    keys: &Keys,
+) -> Result<(), Error> {
+    stream.set_nodelay(true)?;
+    let known = keys.ask(&mut stream, agent, telling::MAGIC);
+    let known = tokio::time::timeout(PEER_TIMEOUT, known).await;
+    let key = known.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
+    telling::tell(stream, &key, session).await
 }
 
 /// Sends positions until the connection ends or this process does not append any more.

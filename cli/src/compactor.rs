@@ -1,9 +1,10 @@
 //! `millrace compactor`: the background duties as a process of their own.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use broker::BrokerConfig;
+use broker::{AppendRelay, BrokerConfig, Keys};
 use control_plane::replica::{CheckpointDuty, Replica, ReplicaParts, Session, keep_alive};
 use control_plane::state::{RegisterAgent, State};
 use runtime::settings::Resolved;
@@ -203,6 +204,15 @@ impl Joined {
             version_max: broker::metadata_version_max(&settings),
         };
         let session = replica.join(registration, shutdown).await?;
+        if let Some(secret) = opened.parts.peer_secret {
+            let keys = Keys {
+                own: session.epoch(),
+                secret,
+                rng: rng.fork("peers"),
+            };
+            let relay = AppendRelay::new(session.clone(), keys, clock.clone());
+            session.replica().append_through(Arc::new(relay));
+        }
         let parts = ::compactor::Parts {
             session: session.clone(),
             stores: opened.duty_stores,

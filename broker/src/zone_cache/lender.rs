@@ -18,12 +18,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::frame::{Head, Question, Verdict};
-use super::handshake::{self, HandshakeError, Nonce};
 use super::metrics;
 use crate::fetch::block::BlockKey;
 use crate::fetch::pool::{Client, Pool};
 use crate::fetch::{Fetcher, Loan};
 use crate::net::write_chunks;
+use crate::peers::handshake::{self, HandshakeError, Nonce};
 
 /// What an agent that asks for blocks says first. No position of the metadata log is so large.
 pub(crate) const MAGIC: u64 = 0xffff_424c_4f43_4b01;
@@ -83,7 +83,7 @@ impl Lender {
         self.rng.fill(&mut nonce);
         let known = handshake::answer(&mut stream, &self.secret, self.own, nonce);
         let asker = match timeout(HANDSHAKE_WITHIN, known).await {
-            Ok(Ok(asker)) => asker,
+            Ok(Ok((asker, _))) => asker,
             Ok(Err(error)) => {
                 metrics::refused();
                 return match error {

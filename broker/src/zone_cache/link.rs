@@ -14,11 +14,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::connection::{AskError, Connection};
-use super::handshake::{self, HandshakeError, Nonce};
 use super::regard::Regard;
 use super::{MAGIC, Own, ZoneOptions};
 use crate::fetch::block::BlockKey;
 use crate::fetch::pool::Pool;
+use crate::peers::handshake::{self, HandshakeError, Nonce};
 
 /// The longest it may take until both sides know each other.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);

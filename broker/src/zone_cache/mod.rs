@@ -7,7 +7,6 @@
 
 mod connection;
 mod frame;
-mod handshake;
 mod lender;
 mod link;
 mod metrics;

@@ -32,9 +32,17 @@ impl Replica {
             return None;
         }
         let (at, appended) = relay.append(entry).await?;
-        self.0.parts.log.told(at, appended);
+        self.told(at, appended);
         self.note_reached();
         Some(at)
+    }
+
+    /// Takes in what a process whose word counts says was appended; nothing if it does not say what.
+    pub fn told(&self, at: Position, appended: Bytes) {
+        match appended.is_empty() {
+            true => self.0.parts.log.hint(at),
+            false => self.0.parts.log.told(at, appended),
+        }
     }
 
     /// Whether one process is to append for all.

@@ -5,7 +5,8 @@
 //! owner -> asker   version, nonce of the owner, HMAC-SHA256 over "owner" and all that was said
 //! asker -> owner   HMAC-SHA256 over "asker" and all that was said
 //! ```
-//! Nothing after it is signed or encrypted: who can change what is on the wire is not kept out, who can only connect is.
+//! Nothing after it is encrypted, and only what goes into the metadata is signed, see [`super::sealed`]: who can change
+//! what is on the wire is not kept from records, which their checksums protect from accidents only.
 
 use control_plane::cluster::PeerSecret;
 use hmac::{Hmac, KeyInit, Mac};
@@ -22,11 +23,34 @@ const HELLO_BYTES: usize = 1 + 8 + 8 + NONCE_BYTES;
 const CHALLENGE_BYTES: usize = 1 + NONCE_BYTES + MAC_BYTES;
 
 /// Something nobody has said before.
-pub(super) type Nonce = [u8; NONCE_BYTES];
+pub(crate) type Nonce = [u8; NONCE_BYTES];
+
+/// By which the frames of one connection are told from those of another.
+#[derive(Clone)]
+pub(crate) struct SessionKey([u8; MAC_BYTES]);
+
+impl SessionKey {
+    #[cfg(test)]
+    pub fn new(bytes: [u8; MAC_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// A code of what is to be shown to be of the connection.
+    pub fn mac(&self) -> Hmac<Sha256> {
+        keyed(&self.0)
+    }
+}
+
+fn keyed(key: &[u8; MAC_BYTES]) -> Hmac<Sha256> {
+    // HMAC fills a short key up with zeros itself (RFC 2104).
+    let mut filled = [0; 64];
+    filled[..MAC_BYTES].copy_from_slice(key);
+    Hmac::<Sha256>::new(&filled.into())
+}
 
 /// Why a connection is not used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HandshakeError {
+pub(crate) enum HandshakeError {
     /// It ended.
     #[error("the connection failed: {0}")]
     Io(#[from] std::io::Error),
@@ -46,6 +70,8 @@ pub(super) enum HandshakeError {
 enum Role {
     Asker,
     Owner,
+    /// Neither: what both use for the frames that follow.
+    Session,
 }
 
 /// What both sides have said.
@@ -57,13 +83,11 @@ struct Said {
 impl Said {
     fn mac(&self, secret: &PeerSecret, role: Role) -> Hmac<Sha256> {
         let label: &[u8] = match role {
-            Role::Asker => b"millrace blocks asker",
-            Role::Owner => b"millrace blocks owner",
+            Role::Asker => b"millrace peers asker",
+            Role::Owner => b"millrace peers owner",
+            Role::Session => b"millrace peers session",
         };
-        // HMAC fills a short key up with zeros itself (RFC 2104).
-        let mut key = [0; 64];
-        key[..32].copy_from_slice(secret.bytes());
-        let mut mac = Hmac::<Sha256>::new(&key.into());
+        let mut mac = keyed(secret.bytes());
         mac.update(label);
         mac.update(&self.hello);
         mac.update(&self.nonce);
@@ -74,6 +98,10 @@ impl Said {
         self.mac(secret, role).finalize().into_bytes().into()
     }
 
+    fn session_key(&self, secret: &PeerSecret) -> SessionKey {
+        SessionKey(self.proof(secret, Role::Session))
+    }
+
     /// In constant time.
     fn check(&self, secret: &PeerSecret, role: Role, proof: &[u8]) -> Result<(), HandshakeError> {
         let checked = self.mac(secret, role).verify_slice(proof);
@@ -82,12 +110,12 @@ impl Said {
 }
 
 /// As the agent `own` that asks `owner`.
-pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     secret: &PeerSecret,
     (own, owner): (AgentEpoch, AgentEpoch),
     nonce: Nonce,
-) -> Result<(), HandshakeError> {
+) -> Result<SessionKey, HandshakeError> {
     let mut hello = [0; HELLO_BYTES];
     hello[0] = VERSION;
     hello[1..9].copy_from_slice(&own.0.to_be_bytes());
@@ -107,16 +135,16 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     said.nonce.copy_from_slice(nonce);
     said.check(secret, Role::Owner, proof)?;
     stream.write_all(&said.proof(secret, Role::Asker)).await?;
-    Ok(())
+    Ok(said.session_key(secret))
 }
 
-/// As the agent `own` that is asked. Gives who asks.
-pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+/// As the agent `own` that is asked. Gives who asks as well.
+pub(crate) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     secret: &PeerSecret,
     own: AgentEpoch,
     nonce: Nonce,
-) -> Result<AgentEpoch, HandshakeError> {
+) -> Result<(AgentEpoch, SessionKey), HandshakeError> {
     let mut hello = [0; HELLO_BYTES];
     stream.read_exact(&mut hello[..1]).await?;
     if hello[0] != VERSION {
@@ -141,7 +169,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     let mut proof = [0; MAC_BYTES];
     stream.read_exact(&mut proof).await?;
     said.check(secret, Role::Asker, &proof)?;
-    Ok(asker)
+    Ok((asker, said.session_key(secret)))
 }
 
 #[cfg(test)]

@@ -1,0 +1,200 @@
+//! One agent appends to the metadata log for all, so that they do not race each other for its positions: of those that
+//! live, the one that registered first. Whoever finds it gone, slow or unwilling appends itself.
+//!
+//! ```text
+//! asker -> appender   an entry
+//! appender -> asker   position u64, or 0 if it was not appended or is not known to be; all that was appended there
+//! ```
+//! The frames are those of [`super::sealed`]. One entry after the other: a process appends no faster.
+
+use std::collections::BTreeSet;
+use std::io::{Error, ErrorKind};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf, Bytes};
+use control_plane::log::Position;
+use control_plane::replica::{Relay, Replica, Session};
+use control_plane::state::State;
+use object_format::AgentEpoch;
+use parking_lot::Mutex;
+use runtime::SharedClock;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Keys;
+use super::handshake::SessionKey;
+use super::sealed::{Seal, Side};
+
+/// What a process that has something to append says first.
+pub(super) const MAGIC: u64 = 0xffff_4150_5045_4e01;
+
+/// The largest entry that is appended for another.
+const ENTRY_BYTES_MAX: usize = 3 << 20;
+
+/// More than that is not told to others but read by them.
+pub(super) const TOLD_BYTES_MAX: usize = 256 << 10;
+
+/// How long an answer may take before the asker appends its entry itself.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long an appender that did not answer is not asked again.
+const REST: Duration = Duration::from_secs(10);
+
+/// The agent that appends for all, as far as `state` tells and but for `doubtful` ones.
+fn appender(state: &State, doubtful: &BTreeSet<AgentEpoch>) -> Option<(AgentEpoch, String)> {
+    let mut agents = state.agents().filter(|(epoch, agent)| {
+        !agent.draining && !doubtful.contains(epoch) && !agent.registration.peer_address.is_empty()
+    });
+    let (epoch, agent) = agents.next()?;
+    Some((epoch, agent.registration.peer_address.clone()))
+}
+
+/// Has the agent that appends for all append what this process has to say.
+pub struct AppendRelay {
+    session: Session,
+    keys: Keys,
+    clock: SharedClock,
+    link: tokio::sync::Mutex<Option<Link<TcpStream>>>,
+    resting: Mutex<Option<(AgentEpoch, Duration)>>,
+}
+
+impl std::fmt::Debug for AppendRelay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppendRelay").finish_non_exhaustive()
+    }
+}
+
+impl AppendRelay {
+    /// For the process of `session`.
+    pub fn new(session: Session, keys: Keys, clock: SharedClock) -> Self {
+        Self {
+            session,
+            keys,
+            clock,
+            link: tokio::sync::Mutex::default(),
+            resting: Mutex::default(),
+        }
+    }
+
+    fn rests(&self, agent: AgentEpoch) -> bool {
+        let now = self.clock.monotonic();
+        let resting = *self.resting.lock();
+        resting.is_some_and(|(who, until)| who == agent && now < until)
+    }
+
+    async fn ask(
+        &self,
+        (agent, address): (AgentEpoch, String),
+        entry: &Bytes,
+    ) -> Result<Option<(Position, Bytes)>, Error> {
+        let mut kept = self.link.lock().await;
+        // Taken out: what fails or is given up on the way is not used again.
+        let link = kept.take().filter(|link| link.agent == agent);
+        let mut link = match link {
+            Some(link) => link,
+            None => {
+                let (stream, key) = self.keys.connect(agent, &address, MAGIC).await?;
+                Link::new(agent, stream, &key)
+            }
+        };
+        let answer = timeout(ANSWER_WITHIN, link.ask(entry)).await;
+        let answer = answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
+        *kept = Some(link);
+        Ok(answer)
+    }
+}
+
+#[async_trait]
+impl Relay for AppendRelay {
+    async fn append(&self, entry: &Bytes) -> Option<(Position, Bytes)> {
+        let doubtful = self.session.doubtful();
+        let replica = self.session.replica();
+        let (agent, address) = replica.read(|state| appender(state, &doubtful))?;
+        if agent == self.keys.own || self.rests(agent) || entry.len() > ENTRY_BYTES_MAX {
+            return None;
+        }
+        match self.ask((agent, address), entry).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(%agent, %error, "appends itself what another agent was asked to");
+                let until = self.clock.monotonic() + REST;
+                *self.resting.lock() = Some((agent, until));
+                None
+            }
+        }
+    }
+}
+
+/// A connection to the agent that appends.
+struct Link<S> {
+    agent: AgentEpoch,
+    stream: S,
+    said: Seal,
+    heard: Seal,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    fn new(agent: AgentEpoch, stream: S, key: &SessionKey) -> Self {
+        Self {
+            agent,
+            stream,
+            said: Seal::new(key, Side::Asker),
+            heard: Seal::new(key, Side::Asked),
+        }
+    }
+
+    async fn ask(&mut self, entry: &Bytes) -> Result<Option<(Position, Bytes)>, Error> {
+        self.said.write(&mut self.stream, &[entry]).await?;
+        let (at, appended) = read_landed(&mut self.stream, &mut self.heard).await?;
+        Ok((at > Position(0)).then_some((at, appended)))
+    }
+}
+
+/// Appends what the other side of `stream` has to say until it ends.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    key: &SessionKey,
+    replica: &Replica,
+) -> Result<(), Error> {
+    let mut heard = Seal::new(key, Side::Asker);
+    let mut said = Seal::new(key, Side::Asked);
+    loop {
+        let entry = heard.read(&mut stream, ENTRY_BYTES_MAX).await?;
+        let (at, appended) = match replica.append_for(entry).await {
+            Ok(landed) => landed,
+            Err(error) => {
+                tracing::debug!(%error, "an entry of another process was not appended");
+                (Position(0), Bytes::new())
+            }
+        };
+        write_landed(&mut stream, &mut said, at, &appended).await?;
+    }
+}
+
+/// Says what was appended where; if that is much, only where.
+pub(super) async fn write_landed(
+    to: &mut (impl AsyncWrite + Unpin),
+    seal: &mut Seal,
+    at: Position,
+    appended: &[u8],
+) -> Result<(), Error> {
+    let told = match appended.len() <= TOLD_BYTES_MAX {
+        true => appended,
+        false => &[],
+    };
+    seal.write(to, &[&at.0.to_be_bytes(), told]).await
+}
+
+/// What [`write_landed`] says.
+pub(super) async fn read_landed(
+    from: &mut (impl AsyncRead + Unpin),
+    seal: &mut Seal,
+) -> Result<(Position, Bytes), Error> {
+    let mut frame = seal.read(from, 8 + TOLD_BYTES_MAX).await?;
+    if frame.len() < 8 {
+        return Err(Error::new(ErrorKind::InvalidData, "a frame is too short"));
+    }
+    Ok((Position(frame.get_u64()), frame))
+}
