@@ -198,3 +198,6 @@ pub(super) async fn read_landed(
     }
     Ok((Position(frame.get_u64()), frame))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use std::sync::Arc;
+
+use control_plane::checkpoint::CheckpointStore;
+use control_plane::log::bucket::{BucketLog, BucketLogOptions};
+use control_plane::replica::ReplicaParts;
+use control_plane::state::{AgentRejection, Heartbeat, METADATA_VERSION_MAX, RegisterAgent};
+use object_store::memory::InMemory;
+use runtime::{Rng, Shutdown, SimClock, Store};
+use tokio::io::{AsyncWriteExt, duplex};
+
+use super::*;
+use crate::api::testing::{command_as, state_with};
+
+fn registration(agent_id: &str, peer_address: &str) -> RegisterAgent {
+    RegisterAgent {
+        nonce: uuid::Uuid::from_u128(agent_id.len() as u128),
+        agent_id: agent_id.to_owned(),
+        host: String::new(),
+        port: 0,
+        peer_address: peer_address.to_owned(),
+        zone: None,
+        version_max: METADATA_VERSION_MAX,
+    }
+}
+
+fn register(state: &mut State, agent_id: &str, address: &str) -> AgentEpoch {
+    let registration = registration(agent_id, address);
+    let registered: Result<_, AgentRejection> =
+        command_as(state, AgentEpoch::default(), registration);
+    registered.unwrap().epoch
+}
+
+#[test]
+fn the_first_that_can_be_reached_and_stays_appends_for_all() {
+    let mut state = state_with(&[]);
+    let none = BTreeSet::new();
+    assert_eq!(appender(&state, &none), None, "nobody can be reached");
+    let first = register(&mut state, "first", "host:1");
+    let second = register(&mut state, "the second", "host:2");
+    let third = register(&mut state, "that is the third", "host:3");
+    let chosen = |state: &State, doubtful: &[AgentEpoch]| {
+        let doubtful = doubtful.iter().copied().collect();
+        appender(state, &doubtful).map(|(epoch, _)| epoch)
+    };
+    assert_eq!(appender(&state, &none), Some((first, "host:1".into())));
+    assert_eq!(chosen(&state, &[first]), Some(second));
+    assert_eq!(chosen(&state, &[first, second]), Some(third));
+    command_as(&mut state, first, Heartbeat { draining: true });
+    assert_eq!(chosen(&state, &[]), Some(second));
+}
+
+/// A process on the log of a bucket that all share.
+async fn replica(store: &Store, seed: u64, shutdown: &Shutdown) -> Replica {
+    let clock: SharedClock = Arc::new(SimClock::new(1_700_000_000_000));
+    let rng = Rng::from_seed(seed);
+    let options = BucketLogOptions::default();
+    let log = BucketLog::open(store.clone(), clock.clone(), rng.clone(), options).await;
+    let parts = ReplicaParts {
+        log: Arc::new(log.unwrap()),
+        checkpoints: CheckpointStore::new(store.clone()),
+        clock,
+        rng,
+    };
+    Replica::open(parts, shutdown).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_entry_is_appended_and_its_place_and_bytes_come_back() {
+    let (store, shutdown): (Store, _) = (Arc::new(InMemory::new()), Shutdown::default());
+    let asked = replica(&store, 1, &shutdown).await;
+    let founder = asked.join(registration("agent", ""), &shutdown).await;
+    let other = replica(&store, 2, &shutdown).await;
+    let (near, far) = duplex(1 << 10);
+    let key = SessionKey::new([7; 32]);
+    let serving = serve(far, &key, &asked);
+    let asking = async {
+        let mut link = Link::new(founder.unwrap().epoch(), near, &key);
+        // No process's entry, but one to append: what it means is found where it is applied.
+        let entry = Bytes::from_static(b"\x01\x00entry");
+        let (at, appended) = link.ask(&entry).await.unwrap().unwrap();
+        assert_eq!(at, Position(2));
+        assert_eq!(appended, entry);
+        other.told(at, appended);
+        other.applied(at).await.unwrap();
+        let odd = Bytes::from_static(b"\xff\x7fof no version that is known");
+        assert_eq!(link.ask(&odd).await.unwrap(), None);
+        assert_eq!(asked.log().tail().await.unwrap(), at);
+    };
+    let (ended, ()) = tokio::join!(serving, asking);
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
+async fn what_is_not_sealed_is_not_appended() {
+    let (store, shutdown): (Store, _) = (Arc::new(InMemory::new()), Shutdown::default());
+    let asked = replica(&store, 1, &shutdown).await;
+    let frames: [&[u8]; 3] = [
+        &[0, 0, 0, 4, 1, 0, 2, 3],
+        &[&[0, 0, 0, 2][..], &[9; 32], &[1, 0]].concat(),
+        &[0xff; 40],
+    ];
+    for frame in frames {
+        let (mut near, far) = duplex(1 << 10);
+        near.write_all(frame).await.unwrap();
+        drop(near);
+        let key = SessionKey::new([7; 32]);
+        assert!(serve(far, &key, &asked).await.is_err());
+    }
+    assert_eq!(asked.log().tail().await.unwrap(), Position(0));
+}
