@@ -14,11 +14,13 @@ fn secret(byte: u8) -> PeerSecret {
 }
 
 async fn as_owner(mut stream: DuplexStream, byte: u8) -> Result<AgentEpoch, HandshakeError> {
-    answer(&mut stream, &secret(byte), OWNER, [2; 32]).await
+    let known = answer(&mut stream, &secret(byte), OWNER, [2; 32]).await;
+    known.map(|(asker, _)| asker)
 }
 
 async fn as_asker(mut stream: DuplexStream, byte: u8) -> Result<(), HandshakeError> {
-    ask(&mut stream, &secret(byte), (ASKER, OWNER), [1; 32]).await
+    let known = ask(&mut stream, &secret(byte), (ASKER, OWNER), [1; 32]).await;
+    known.map(|_| ())
 }
 
 #[tokio::test]
@@ -27,6 +29,24 @@ async fn two_of_one_cluster_know_each_other() {
     let (asked, answered) = tokio::join!(as_asker(one, 7), as_owner(other, 7));
     asked.unwrap();
     assert_eq!(answered.unwrap(), ASKER);
+}
+
+#[tokio::test]
+async fn both_have_the_key_of_the_connection_and_no_other_connection_has_it() {
+    let mut codes = Vec::new();
+    for nonce in [1, 2] {
+        let (mut one, mut other) = duplex(1 << 10);
+        let secret = secret(7);
+        let (asked, answered) = tokio::join!(
+            ask(&mut one, &secret, (ASKER, OWNER), [nonce; 32]),
+            answer(&mut other, &secret, OWNER, [2; 32]),
+        );
+        let code = |key: SessionKey| key.mac().finalize().into_bytes();
+        let (asked, answered) = (code(asked.unwrap()), code(answered.unwrap().1));
+        assert_eq!(asked, answered);
+        codes.push(asked);
+    }
+    assert_ne!(codes[0], codes[1]);
 }
 
 #[tokio::test]
