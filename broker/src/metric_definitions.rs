@@ -176,6 +176,15 @@ pub const ZONE_BLOCKS_DAMAGED: Metric = Metric::counter(
     &[],
 );
 
+/// Entries that another agent was asked to append.
+pub const APPENDS_RELAYED: Metric = Metric::counter(
+    "millrace_metadata_appends_relayed_total",
+    Unit::Count,
+    "Entries of the metadata log that another agent was asked to append, by what came of it: `appended`, `refused`, or \
+     `failed`, which this process then appended itself.",
+    &["outcome"],
+);
+
 /// Connections refused.
 pub const ZONE_CONNECTIONS_REFUSED: Metric = Metric::counter(
     "millrace_zone_connections_refused_total",
@@ -291,6 +300,7 @@ pub const ALL: &[Metric] = &[
     ZONE_BYTES,
     ZONE_BLOCKS_DAMAGED,
     ZONE_CONNECTIONS_REFUSED,
+    APPENDS_RELAYED,
     FETCH_MEMORY_WAIT_SECONDS,
     FETCH_MEMORY_BYTES,
     GROUPS,

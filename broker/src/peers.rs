@@ -95,10 +95,10 @@ async fn take_hints(mut stream: TcpStream, session: Session, services: Services)
             PEER_MAGIC => return services.shares.serve_peer(stream).await,
             BLOCKS_MAGIC => {
                 let _ = stream.set_nodelay(true);
-                return match services.lender {
-                    Some(lender) => lender.serve(stream).await,
-                    None => {}
-                };
+                if let Some(lender) = services.lender {
+                    lender.serve(stream).await;
+                }
+                return;
             }
             appending::MAGIC | telling::MAGIC => {
                 if let Err(error) = serve_known(position, stream, &session, services.keys).await {
@@ -191,7 +191,10 @@ async fn tell(peer: Peer, session: Session, keys: Option<Keys>) {
                     .filter(|_| session.replica().appends_together());
                 let told = match keys {
                     Some(keys) => tell_known(stream, peer.agent, &session, keys).await,
-                    None => Ok(send_hints(stream, session.appended()).await),
+                    None => {
+                        send_hints(stream, session.appended()).await;
+                        Ok(())
+                    }
                 };
                 if let Err(error) = told {
                     tracing::debug!(%error, agent = %peer.agent, "cannot tell another agent");

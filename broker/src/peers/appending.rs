@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use super::Keys;
 use super::handshake::SessionKey;
 use super::sealed::{Seal, Side};
+use crate::metric_definitions as names;
 
 /// What a process that has something to append says first.
 pub(super) const MAGIC: u64 = 0xffff_4150_5045_4e01;
@@ -115,15 +116,19 @@ impl Relay for AppendRelay {
         if agent == self.keys.own || self.rests(agent) || entry.len() > ENTRY_BYTES_MAX {
             return None;
         }
-        match self.ask((agent, address), entry).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::debug!(%agent, %error, "appends itself what another agent was asked to");
-                let until = self.clock.monotonic() + REST;
-                *self.resting.lock() = Some((agent, until));
-                None
-            }
-        }
+        let asked = self.ask((agent, address), entry).await;
+        let outcome = match &asked {
+            Ok(Some(_)) => "appended",
+            Ok(None) => "refused",
+            Err(_) => "failed",
+        };
+        metrics::counter!(names::APPENDS_RELAYED.name, "outcome" => outcome).increment(1);
+        asked.unwrap_or_else(|error| {
+            tracing::debug!(%agent, %error, "appends itself what another agent was asked to");
+            let until = self.clock.monotonic() + REST;
+            *self.resting.lock() = Some((agent, until));
+            None
+        })
     }
 }
 
