@@ -114,13 +114,7 @@ async fn an_agent_that_slept_past_its_expiry_exits_and_nothing_it_says_counts_in
 #[tokio::test]
 async fn a_commit_that_reaches_the_log_after_its_agent_was_expired_does_not_count() {
     let place = Place::s3().await.unwrap();
-    let other = place
-        .broker("other")
-        .arg("--agent-session-timeout-ms", "5s")
-        .arg("--agent-heartbeat-ms", "1s")
-        .allow("expired an agent that fell silent");
-    let other = other.start().await.unwrap();
-    // It writes nothing of its own accord, and hears of the log only when it appends.
+    // It writes nothing of its own accord, and hears of the log only when it appends, which the first does itself.
     let sleeper = place
         .broker("sleeper")
         .arg("--agent-session-timeout-ms", "10m")
@@ -130,6 +124,12 @@ async fn a_commit_that_reaches_the_log_after_its_agent_was_expired_does_not_coun
         .arg("--store-request-timeout-ms", "2s")
         .allow("the metadata replica stops");
     let mut sleeper = sleeper.start().await.unwrap();
+    let other = place
+        .broker("other")
+        .arg("--agent-session-timeout-ms", "5s")
+        .arg("--agent-heartbeat-ms", "1s")
+        .allow("expired an agent that fell silent");
+    let other = other.start().await.unwrap();
     until("the sleeper is known", Duration::from_secs(5), || async {
         registered(&other.bootstrap).await.len() == 2
     })
