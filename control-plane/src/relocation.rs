@@ -178,7 +178,7 @@ impl Relocation<'_> {
                 break;
             }
             for (at, entry) in entries {
-                state.apply(at, &entry)?;
+                state.apply_all(at, &entry)?;
                 if state.moves() != opened_after {
                     break;
                 }

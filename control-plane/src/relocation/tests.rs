@@ -12,7 +12,7 @@ use super::*;
 use crate::log::bucket::{BucketLog, BucketLogOptions};
 use crate::log::foundationdb::stand_in::StandIn;
 use crate::replica::Session;
-use crate::state::{CreateTopic, RaiseMetadataVersion};
+use crate::state::{CreateTopic, Entry, RaiseMetadataVersion, join};
 
 const CLUSTER: &str = "c";
 
@@ -242,6 +242,26 @@ async fn the_state_is_the_same_at_the_end_of_one_log_and_the_beginning_of_the_ne
     let next = site.join("b", site.log().await).await.unwrap();
     let at = next.replica().read(State::position);
     assert_eq!(at.0, new.0.position().0 + 1, "positions go on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_that_share_a_position_are_moved_over_too() {
+    let site = Site::new(1);
+    let log = site.log().await;
+    let session = site.join("a", log.clone()).await.unwrap();
+    let shared = [("x", 1), ("y", 2)].map(|(name, id)| {
+        let entry = Entry {
+            writer: session.epoch(),
+            sequence: 100 + id as u64,
+            time_ms: 0,
+            commands: vec![topic(name, id).into()],
+        };
+        entry.encode(METADATA_VERSION_MAX)
+    });
+    log.append(join(&shared)).await.unwrap();
+    site.move_over(None, true).await.unwrap();
+    let moved = site.join("b", site.log().await).await.unwrap();
+    assert_eq!(moved.replica().read(names), ["x", "y"]);
 }
 
 #[tokio::test(start_paused = true)]
