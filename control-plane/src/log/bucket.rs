@@ -170,23 +170,7 @@ impl Inner {
         self.proofs.lock().cover(at, self.clock.monotonic())
     }
 
-    /// Takes in an entry that is surely the log's, in whatever order such come. It is the tail only behind those before it:
-    /// whoever follows the log looks for them.
-    fn told(&self, at: Position, entry: Bytes) {
-        if at <= self.tail() {
-            return;
-        }
-        let mut cache = self.cache.lock();
-        cache.insert(at, entry);
-        let mut tail = self.tail();
-        while cache.get(next(tail)).is_some() {
-            tail = next(tail);
-        }
-        drop(cache);
-        self.raise_tail(tail);
-    }
-
-    /// Takes in an entry that is surely the log's.
+    /// Takes in an entry that is surely the log's; so are those before it, which may not be known yet.
     fn learn(&self, at: Position, entry: Bytes) {
         self.cache.lock().insert(at, entry);
         self.raise_tail(at);
@@ -228,8 +212,7 @@ impl MetadataLog for BucketLog {
     }
 
     fn told(&self, at: Position, entry: Bytes) {
-        self.0.told(at, entry);
-        self.hint(at);
+        self.0.learn(at, entry);
     }
 
     fn is_raced_for(&self) -> bool {

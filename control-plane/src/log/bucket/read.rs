@@ -80,6 +80,15 @@ impl Inner {
         Envelope::decode(at, &bytes).map(Some).map_err(damaged)
     }
 
+    /// The entry at `at`, out of memory if it is there.
+    async fn known_or_fetched(&self, at: Position) -> Result<Option<Bytes>, ReadError> {
+        let known = self.cache.lock().get(at);
+        match known {
+            Some(entry) => Ok(Some(entry)),
+            None => Ok(self.fetch(at).await?.map(|envelope| envelope.entry)),
+        }
+    }
+
     /// Several entries from `first` to the known tail, fetched in parallel; none if the first is not there.
     async fn fetch_run(
         &self,
@@ -121,21 +130,21 @@ impl Inner {
         bytes_max: usize,
     ) -> Result<Vec<(Position, Bytes)>, ReadError> {
         let mut fetches = futures::stream::iter(first.0..=last.0)
-            .map(|at| async move { (Position(at), self.fetch(Position(at)).await) })
+            .map(|at| async move { (Position(at), self.known_or_fetched(Position(at)).await) })
             .buffered(self.options.parallel_reads);
         let mut bytes = 0usize;
         let mut found = Vec::new();
         while let Some((at, fetched)) = fetches.next().await {
-            let envelope = match fetched {
-                Ok(Some(envelope)) => envelope,
+            let entry = match fetched {
+                Ok(Some(entry)) => entry,
                 Err(error) if found.is_empty() => return Err(error),
                 Ok(None) | Err(_) => break,
             };
-            bytes = bytes.saturating_add(envelope.entry.len());
+            bytes = bytes.saturating_add(entry.len());
             if !found.is_empty() && bytes > bytes_max {
                 break;
             }
-            found.push((at, envelope.entry));
+            found.push((at, entry));
         }
         if !found.is_empty() {
             self.verify(first).await?;
