@@ -9,6 +9,8 @@
 
 use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,8 +42,11 @@ pub(super) const TOLD_BYTES_MAX: usize = 256 << 10;
 /// How long an answer may take before the asker appends its entry itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long an appender that did not answer is not asked again.
-const REST: Duration = Duration::from_secs(10);
+/// How long an appender that could not be reached, or did not answer, is left alone at first; doubled each time.
+const REST: Duration = Duration::from_secs(1);
+
+/// How long at most.
+const REST_MAX: Duration = Duration::from_secs(60);
 
 /// The agent that appends for all, as far as `state` tells and but for `doubtful` ones.
 fn appender(state: &State, doubtful: &BTreeSet<AgentEpoch>) -> Option<(AgentEpoch, String)> {
@@ -52,13 +57,26 @@ fn appender(state: &State, doubtful: &BTreeSet<AgentEpoch>) -> Option<(AgentEpoc
     Some((epoch, agent.registration.peer_address.clone()))
 }
 
-/// Has the agent that appends for all append what this process has to say.
-pub struct AppendRelay {
+/// Has the agent that appends for all append what this process has to say, once it is connected to it. Nothing waits for
+/// a connection: meanwhile the process appends itself.
+#[derive(Clone)]
+pub struct AppendRelay(Arc<Inner>);
+
+struct Inner {
     session: Session,
     keys: Keys,
     clock: SharedClock,
     link: tokio::sync::Mutex<Option<Link<TcpStream>>>,
-    resting: Mutex<Option<(AgentEpoch, Duration)>>,
+    connecting: AtomicBool,
+    resting: Mutex<Option<Resting>>,
+}
+
+/// An appender that is left alone.
+#[derive(Clone, Copy)]
+struct Resting {
+    agent: AgentEpoch,
+    until: Duration,
+    pause: Duration,
 }
 
 impl std::fmt::Debug for AppendRelay {
@@ -70,65 +88,90 @@ impl std::fmt::Debug for AppendRelay {
 impl AppendRelay {
     /// For the process of `session`.
     pub fn new(session: Session, keys: Keys, clock: SharedClock) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             session,
             keys,
             clock,
             link: tokio::sync::Mutex::default(),
+            connecting: AtomicBool::new(false),
             resting: Mutex::default(),
+        }))
+    }
+}
+
+impl Inner {
+    /// Connects to an appender, unless that is under way or it is left alone.
+    fn connect(self: &Arc<Self>, agent: AgentEpoch, address: String) {
+        if self.rests(agent) || self.connecting.swap(true, Ordering::AcqRel) {
+            return;
         }
+        let inner = self.clone();
+        tokio::spawn(async move {
+            match inner.keys.connect(agent, &address, MAGIC).await {
+                Ok((stream, key)) => {
+                    *inner.link.lock().await = Some(Link::new(agent, stream, &key));
+                }
+                Err(error) => inner.leave_alone(agent, &error),
+            }
+            inner.connecting.store(false, Ordering::Release);
+        });
     }
 
     fn rests(&self, agent: AgentEpoch) -> bool {
         let now = self.clock.monotonic();
         let resting = *self.resting.lock();
-        resting.is_some_and(|(who, until)| who == agent && now < until)
+        resting.is_some_and(|r| r.agent == agent && now < r.until)
     }
 
-    async fn ask(
-        &self,
-        (agent, address): (AgentEpoch, String),
-        entry: &Bytes,
-    ) -> Result<Option<(Position, Bytes)>, Error> {
-        let mut kept = self.link.lock().await;
-        // Taken out: what fails or is given up on the way is not used again.
-        let link = kept.take().filter(|link| link.agent == agent);
-        let mut link = match link {
-            Some(link) => link,
-            None => {
-                let (stream, key) = self.keys.connect(agent, &address, MAGIC).await?;
-                Link::new(agent, stream, &key)
-            }
-        };
-        let answer = timeout(ANSWER_WITHIN, link.ask(entry)).await;
-        let answer = answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
-        *kept = Some(link);
-        Ok(answer)
+    fn leave_alone(&self, agent: AgentEpoch, error: &Error) {
+        tracing::debug!(%agent, %error, "the agent that appends for all does not");
+        let now = self.clock.monotonic();
+        let mut resting = self.resting.lock();
+        let before = resting.filter(|r| r.agent == agent);
+        let pause = before.map_or(REST, |r| (r.pause * 2).min(REST_MAX));
+        *resting = Some(Resting {
+            agent,
+            until: now + pause,
+            pause,
+        });
     }
 }
 
 #[async_trait]
 impl Relay for AppendRelay {
     async fn append(&self, entry: &Bytes) -> Option<(Position, Bytes)> {
-        let doubtful = self.session.doubtful();
-        let replica = self.session.replica();
+        let inner = &self.0;
+        let doubtful = inner.session.doubtful();
+        let replica = inner.session.replica();
         let (agent, address) = replica.read(|state| appender(state, &doubtful))?;
-        if agent == self.keys.own || self.rests(agent) || entry.len() > ENTRY_BYTES_MAX {
+        if agent == inner.keys.own || entry.len() > ENTRY_BYTES_MAX {
             return None;
         }
-        let asked = self.ask((agent, address), entry).await;
+        let mut kept = inner.link.lock().await;
+        // Taken out: what fails or is given up on the way is not used again.
+        let Some(mut link) = kept.take().filter(|link| link.agent == agent) else {
+            inner.connect(agent, address);
+            return None;
+        };
+        let asked = timeout(ANSWER_WITHIN, link.ask(entry)).await;
+        let asked = asked.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
         let outcome = match &asked {
             Ok(Some(_)) => "appended",
             Ok(None) => "refused",
             Err(_) => "failed",
         };
         metrics::counter!(names::APPENDS_RELAYED.name, "outcome" => outcome).increment(1);
-        asked.unwrap_or_else(|error| {
-            tracing::debug!(%agent, %error, "appends itself what another agent was asked to");
-            let until = self.clock.monotonic() + REST;
-            *self.resting.lock() = Some((agent, until));
-            None
-        })
+        match asked {
+            Ok(answer) => {
+                *kept = Some(link);
+                *inner.resting.lock() = None;
+                answer
+            }
+            Err(error) => {
+                inner.leave_alone(agent, &error);
+                None
+            }
+        }
     }
 }
 

@@ -1,12 +1,13 @@
-use std::sync::Arc;
-
 use control_plane::checkpoint::CheckpointStore;
+use control_plane::cluster::PeerSecret;
 use control_plane::log::bucket::{BucketLog, BucketLogOptions};
 use control_plane::replica::ReplicaParts;
 use control_plane::state::{AgentRejection, Heartbeat, METADATA_VERSION_MAX, RegisterAgent};
+use futures::FutureExt;
 use object_store::memory::InMemory;
 use runtime::{Rng, Shutdown, SimClock, Store};
-use tokio::io::{AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::api::testing::{command_as, state_with};
@@ -107,4 +108,56 @@ async fn what_is_not_sealed_is_not_appended() {
         assert!(serve(far, &key, &asked).await.is_err());
     }
     assert_eq!(asked.log().tail().await.unwrap(), Position(0));
+}
+
+/// One that registers after `asked` and has it append.
+async fn asker(store: &Store, shutdown: &Shutdown) -> AppendRelay {
+    let replica = replica(store, 2, shutdown).await;
+    let session = replica.join(registration("the asker", ""), shutdown).await;
+    let session = session.unwrap();
+    let clock: SharedClock = Arc::new(SimClock::new(0));
+    let keys = keys(session.epoch(), 2);
+    AppendRelay::new(session, keys, clock)
+}
+
+fn keys(own: AgentEpoch, seed: u64) -> Keys {
+    Keys {
+        own,
+        secret: PeerSecret::new([7; 32]),
+        rng: Rng::from_seed(seed),
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_connection_and_once_there_is_one_it_is_used() {
+    let (store, shutdown): (Store, _) = (Arc::new(InMemory::new()), Shutdown::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = replica(&store, 1, &shutdown).await;
+    let session = asked.join(registration("agent", &address), &shutdown).await;
+    let own = session.unwrap().epoch();
+    let relay = asker(&store, &shutdown).await;
+    let entry = Bytes::from_static(b"\x01\x00entry");
+    // Whoever listens has not even accepted.
+    assert_eq!(relay.append(&entry).now_or_never(), Some(None));
+
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert_eq!(stream.read_u64().await.unwrap(), MAGIC);
+        let key = keys(own, 1).answer(&mut stream).await.unwrap();
+        serve(stream, &key, &asked).await
+    });
+    let landed = loop {
+        if let Some(landed) = relay.append(&entry).await {
+            break landed;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(landed, (Position(3), entry.clone()));
+
+    // Its end is noticed, and what is said meanwhile is left to the asker.
+    serving.abort();
+    assert!(serving.await.unwrap_err().is_cancelled());
+    assert_eq!(relay.append(&entry).await, None);
+    assert_eq!(relay.append(&entry).now_or_never(), Some(None));
 }
