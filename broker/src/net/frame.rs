@@ -1,8 +1,8 @@
 //! Frames from a socket: four bytes of length, then that many bytes.
 //!
-//! A length is not believed: memory grows as bytes arrive, and is taken from the
-//! [`RequestBudget`] first. Only while there is plenty is some taken ahead of the bytes. Small frames share one read and are copied out, so that a frame that is
-//! kept for long pins no more than itself; a large one is read into a buffer of its own.
+//! A length is not believed: memory grows as bytes arrive, and is taken from the [`RequestBudget`] first. Only while there
+//! is plenty is some taken ahead of the bytes. Small frames share one read and are copied out, so that a frame that is kept
+//! for long pins no more than itself; a large one is read into a buffer of its own.
 
 use std::pin::Pin;
 use std::time::Duration;
