@@ -230,16 +230,22 @@ fn assemble(
     zone_blocks: ZoneBlocks,
     shutdown: &Shutdown,
 ) -> Assembled {
-    let secret = parts
-        .peer_secret
-        .clone()
-        .filter(|_| config.zone_cache.is_on);
-    let neighbours = secret.clone().map(|secret| -> Arc<dyn Neighbours> {
+    let keys = parts.peer_secret.clone().map(|secret| Keys {
+        own: session.epoch(),
+        secret,
+        rng: parts.rng.fork("peers"),
+    });
+    if let Some(keys) = keys.clone() {
+        let relay = AppendRelay::new(session.clone(), keys, parts.clock.clone());
+        session.replica().append_through(Arc::new(relay));
+    }
+    let zone_keys = keys.clone().filter(|_| config.zone_cache.is_on);
+    let neighbours = zone_keys.clone().map(|keys| -> Arc<dyn Neighbours> {
+        let clock = parts.clock.clone();
         Arc::new(ZoneCache::new(
             session.clone(),
-            secret,
-            parts.clock.clone(),
-            parts.rng.fork("zone cache"),
+            keys,
+            clock,
             config.zone_cache,
         ))
     });
@@ -254,20 +260,8 @@ fn assemble(
         &parts.rng,
         config.fetch.clone(),
     );
-    let lender = secret.map(|secret| {
-        let (rng, clock) = (parts.rng.fork("lender"), parts.clock.clone());
-        let lender = Lender::new(fetcher.clone(), session.epoch(), secret, rng, clock);
-        Arc::new(lender)
-    });
-    let keys = parts.peer_secret.clone().map(|secret| Keys {
-        own: session.epoch(),
-        secret,
-        rng: parts.rng.fork("peers"),
-    });
-    if let Some(keys) = keys.clone() {
-        let relay = AppendRelay::new(session.clone(), keys, parts.clock.clone());
-        session.replica().append_through(Arc::new(relay));
-    }
+    let lender =
+        zone_keys.map(|keys| Arc::new(Lender::new(fetcher.clone(), keys, parts.clock.clone())));
     let cache = fetcher.cache().clone();
     let (pipeline, settled) = Pipeline::start(
         session.clone(),

@@ -121,7 +121,7 @@ async fn serve_known(
 ) -> Result<(), Error> {
     let keys = keys.ok_or(ErrorKind::Unsupported)?;
     stream.set_nodelay(true)?;
-    let key = keys.answer(&mut stream).await?;
+    let (_, key) = keys.answer(&mut stream).await?;
     match magic {
         appending::MAGIC => appending::serve(stream, &key, session.replica()).await,
         _ => telling::listen(&mut stream, &key, session.replica()).await,
@@ -217,9 +217,7 @@ async fn tell_known(
     keys: &Keys,
 ) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    let known = keys.ask(&mut stream, agent, telling::MAGIC);
-    let known = tokio::time::timeout(PEER_TIMEOUT, known).await;
-    let key = known.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
+    let key = keys.ask(&mut stream, agent, telling::MAGIC).await?;
     telling::tell(stream, &key, session).await
 }
 

@@ -111,7 +111,7 @@ impl Inner {
                 Ok((stream, key)) => {
                     *inner.link.lock().await = Some(Link::new(agent, stream, &key));
                 }
-                Err(error) => inner.leave_alone(agent, &error),
+                Err(error) => inner.leave_alone(agent, &error.into()),
             }
             inner.connecting.store(false, Ordering::Release);
         });

@@ -65,6 +65,15 @@ pub(crate) enum HandshakeError {
     Refused,
 }
 
+impl From<HandshakeError> for std::io::Error {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Io(error) => error,
+            other => Self::other(other),
+        }
+    }
+}
+
 /// Which side says it.
 #[derive(Clone, Copy)]
 enum Role {

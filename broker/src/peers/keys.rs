@@ -1,6 +1,6 @@
 //! Connections between agents that show each other that they are of one cluster.
 
-use std::io::Error;
+use std::io::{Error, ErrorKind};
 
 use control_plane::cluster::PeerSecret;
 use object_format::AgentEpoch;
@@ -36,15 +36,14 @@ impl Keys {
         agent: AgentEpoch,
         address: &str,
         magic: u64,
-    ) -> Result<(TcpStream, SessionKey), Error> {
+    ) -> Result<(TcpStream, SessionKey), HandshakeError> {
         let connect = async {
             let mut stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let key = self.ask(&mut stream, agent, magic).await?;
             Ok((stream, key))
         };
-        let connected = timeout(PEER_TIMEOUT, connect).await;
-        connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+        in_time(connect).await
     }
 
     /// Makes this process known to `agent` on a fresh connection.
@@ -53,21 +52,24 @@ impl Keys {
         stream: &mut TcpStream,
         agent: AgentEpoch,
         magic: u64,
-    ) -> Result<SessionKey, Error> {
+    ) -> Result<SessionKey, HandshakeError> {
         stream.write_u64(magic).await?;
-        let known = handshake::ask(stream, &self.secret, (self.own, agent), self.nonce());
-        known.await.map_err(io_error)
+        let own = (self.own, agent);
+        in_time(handshake::ask(stream, &self.secret, own, self.nonce())).await
     }
 
-    /// As who was connected to.
+    /// As who was connected to. Gives who connected as well.
     pub(crate) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: &mut S,
-    ) -> Result<SessionKey, Error> {
-        let known = handshake::answer(stream, &self.secret, self.own, self.nonce());
-        let known = timeout(PEER_TIMEOUT, known).await;
-        let known = known.map_err(|_| Error::from(std::io::ErrorKind::TimedOut))?;
-        known.map(|(_, key)| key).map_err(io_error)
+    ) -> Result<(AgentEpoch, SessionKey), HandshakeError> {
+        in_time(handshake::answer(
+            stream,
+            &self.secret,
+            self.own,
+            self.nonce(),
+        ))
+        .await
     }
 
     fn nonce(&self) -> Nonce {
@@ -77,9 +79,9 @@ impl Keys {
     }
 }
 
-fn io_error(error: HandshakeError) -> Error {
-    match error {
-        HandshakeError::Io(error) => error,
-        other => Error::other(other),
-    }
+async fn in_time<T>(
+    known: impl Future<Output = Result<T, HandshakeError>>,
+) -> Result<T, HandshakeError> {
+    let known = timeout(PEER_TIMEOUT, known).await;
+    known.unwrap_or_else(|_| Err(Error::from(ErrorKind::TimedOut).into()))
 }

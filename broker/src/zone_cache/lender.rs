@@ -8,13 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use control_plane::cluster::PeerSecret;
 use object_format::AgentEpoch;
-use runtime::{Rng, SharedClock, Trouble};
+use runtime::{SharedClock, Trouble};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::frame::{Head, Question, Verdict};
@@ -23,13 +21,11 @@ use crate::fetch::block::BlockKey;
 use crate::fetch::pool::{Client, Pool};
 use crate::fetch::{Fetcher, Loan};
 use crate::net::write_chunks;
-use crate::peers::handshake::{self, HandshakeError, Nonce};
+use crate::peers::Keys;
+use crate::peers::handshake::HandshakeError;
 
 /// What an agent that asks for blocks says first. No position of the metadata log is so large.
 pub(crate) const MAGIC: u64 = 0xffff_424c_4f43_4b01;
-
-/// The longest the handshake may take.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The other side takes nothing for so long.
 const STALL: Duration = Duration::from_secs(5);
@@ -40,9 +36,7 @@ const ASKS_MAX: usize = 256;
 /// Gives blocks to other agents.
 pub(crate) struct Lender {
     fetcher: Fetcher,
-    own: AgentEpoch,
-    secret: PeerSecret,
-    rng: Rng,
+    keys: Keys,
     refused: Trouble,
 }
 
@@ -60,38 +54,26 @@ struct Answer {
 }
 
 impl Lender {
-    /// Lends out of the cache of `fetcher`, as the agent `own`.
-    pub fn new(
-        fetcher: Fetcher,
-        own: AgentEpoch,
-        secret: PeerSecret,
-        rng: Rng,
-        clock: SharedClock,
-    ) -> Self {
+    /// Lends out of the cache of `fetcher`, as the agent of `keys`.
+    pub fn new(fetcher: Fetcher, keys: Keys, clock: SharedClock) -> Self {
         Self {
             fetcher,
-            own,
-            secret,
-            rng,
+            keys,
             refused: Trouble::new("another process asked for blocks and was refused", clock),
         }
     }
 
     /// Answers on a connection that began with [`MAGIC`] until it ends.
     pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&self, mut stream: S) {
-        let mut nonce = Nonce::default();
-        self.rng.fill(&mut nonce);
-        let known = handshake::answer(&mut stream, &self.secret, self.own, nonce);
-        let asker = match timeout(HANDSHAKE_WITHIN, known).await {
-            Ok(Ok((asker, _))) => asker,
-            Ok(Err(error)) => {
+        let asker = match self.keys.answer(&mut stream).await {
+            Ok((asker, _)) => asker,
+            Err(error) => {
                 metrics::refused();
                 return match error {
                     HandshakeError::Refused => self.refused.report(&error),
                     _ => tracing::debug!(%error, "a neighbour is not answered"),
                 };
             }
-            Err(_) => return metrics::refused(),
         };
         self.refused.over();
         let (from, to) = tokio::io::split(stream);

@@ -9,19 +9,13 @@ use object_format::AgentEpoch;
 use parking_lot::Mutex;
 use runtime::store::Operation;
 use runtime::store::hedging::{Hedging, RequestClass};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::connection::{AskError, Connection};
 use super::regard::Regard;
 use super::{MAGIC, Own, ZoneOptions};
 use crate::fetch::block::BlockKey;
 use crate::fetch::pool::Pool;
-use crate::peers::handshake::{self, HandshakeError, Nonce};
-
-/// The longest it may take until both sides know each other.
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+use crate::peers::handshake::HandshakeError;
 
 /// So many of a hundred blocks may be read from the bucket although their owner was about to give them.
 const HURRY_PERCENT: u32 = 3;
@@ -62,14 +56,13 @@ impl Link {
         }
         let (agent, address, own) = (self.agent, self.address.clone(), self.own.clone());
         let connect = async move {
-            match timeout(CONNECT_WITHIN, connect(agent, &address, &own)).await {
-                Ok(Ok(stream)) => {
+            match own.keys.connect(agent, &address, MAGIC).await {
+                Ok((stream, _)) => {
                     own.refused.over();
                     return Some(stream);
                 }
-                Ok(Err(error @ HandshakeError::Refused)) => own.refused.report(&error),
-                Ok(Err(error)) => tracing::debug!(%error, address, "a neighbour is not reached"),
-                Err(_) => tracing::debug!(address, "a neighbour does not answer"),
+                Err(error @ HandshakeError::Refused) => own.refused.report(&error),
+                Err(error) => tracing::debug!(%error, address, "a neighbour is not reached"),
             }
             None
         };
@@ -126,15 +119,4 @@ impl Link {
 
 fn class(bytes: u64) -> Option<RequestClass> {
     RequestClass::new(Operation::Get, Some(bytes))
-}
-
-/// A connection on which both sides know each other.
-async fn connect(agent: AgentEpoch, address: &str, own: &Own) -> Result<TcpStream, HandshakeError> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    stream.write_u64(MAGIC).await?;
-    let mut nonce = Nonce::default();
-    own.rng.fill(&mut nonce);
-    handshake::ask(&mut stream, &own.secret, (own.epoch, agent), nonce).await?;
-    Ok(stream)
 }

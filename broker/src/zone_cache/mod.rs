@@ -20,16 +20,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use control_plane::cluster::PeerSecret;
 use control_plane::replica::Session;
 use object_format::AgentEpoch;
 use parking_lot::Mutex;
-use runtime::{Rng, SharedClock, Trouble};
+use runtime::{SharedClock, Trouble};
 
 use crate::fetch::block::{Block, BlockKey};
 use crate::fetch::load::LoadError;
 use crate::fetch::pool::Pool;
 use crate::fetch::zone::{FromBucket, Neighbours};
+use crate::peers::Keys;
 use connection::AskError;
 use link::Link;
 use race::{Fared, Patience, race};
@@ -60,9 +60,7 @@ impl Default for ZoneOptions {
 /// What an agent is, for its neighbours.
 #[derive(Clone)]
 struct Own {
-    epoch: AgentEpoch,
-    secret: PeerSecret,
-    rng: Rng,
+    keys: Keys,
     refused: Arc<Trouble>,
 }
 
@@ -77,21 +75,13 @@ pub(crate) struct ZoneCache {
 
 impl ZoneCache {
     /// Those of the agent of `session`.
-    pub fn new(
-        session: Session,
-        secret: PeerSecret,
-        clock: SharedClock,
-        rng: Rng,
-        options: ZoneOptions,
-    ) -> Self {
+    pub fn new(session: Session, keys: Keys, clock: SharedClock, options: ZoneOptions) -> Self {
         let refused = Trouble::new(
             "an agent of the zone does not know the secret",
             clock.clone(),
         );
         let own = Own {
-            epoch: session.epoch(),
-            secret,
-            rng,
+            keys,
             refused: Arc::new(refused),
         };
         Self {
@@ -128,7 +118,7 @@ impl ZoneCache {
 impl Neighbours for ZoneCache {
     fn owner(&self, key: &BlockKey) -> Option<AgentEpoch> {
         let doubtful = self.session.doubtful();
-        let own = self.own.epoch;
+        let own = self.own.keys.own;
         let replica = self.session.replica();
         let candidates = replica.read(|state| owner::candidates(state, own, &doubtful));
         owner::owner(key, &candidates).filter(|owner| *owner != own)

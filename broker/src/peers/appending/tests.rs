@@ -144,7 +144,7 @@ async fn nobody_waits_for_a_connection_and_once_there_is_one_it_is_used() {
     let serving = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         assert_eq!(stream.read_u64().await.unwrap(), MAGIC);
-        let key = keys(own, 1).answer(&mut stream).await.unwrap();
+        let (_, key) = keys(own, 1).answer(&mut stream).await.unwrap();
         serve(stream, &key, &asked).await
     });
     let landed = loop {

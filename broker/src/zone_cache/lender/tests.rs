@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use runtime::SystemClock;
+use control_plane::cluster::PeerSecret;
+use runtime::{Rng, SystemClock};
 use tokio::io::{DuplexStream, duplex};
 
 use super::super::connection::{AskError, Connection};
@@ -8,6 +9,7 @@ use super::*;
 use crate::fetch::FetchOptions;
 use crate::fetch::fixture::{Agent, TestStore, batch, tp};
 use crate::fetch::pool::PerPool;
+use crate::peers::handshake;
 use control_plane::log::memory::MemoryLog;
 use object_format::object::SealedObject;
 
@@ -26,9 +28,12 @@ async fn agent(objects: usize, options: FetchOptions) -> (Agent, Arc<Lender>, Ve
     for _ in 0..objects {
         written.push(agent.write(&[(tp(topic, 0), batch(3, 1_000))]).await);
     }
-    let (rng, clock) = (Rng::from_seed(4), SystemClock::shared());
-    let own = agent.session.epoch();
-    let lender = Lender::new(agent.fetcher.clone(), own, secret(), rng, clock);
+    let keys = Keys {
+        own: agent.session.epoch(),
+        secret: secret(),
+        rng: Rng::from_seed(4),
+    };
+    let lender = Lender::new(agent.fetcher.clone(), keys, SystemClock::shared());
     (agent, Arc::new(lender), written)
 }
 
@@ -43,7 +48,7 @@ fn key(object: &SealedObject) -> BlockKey {
 /// A connection to a lender, known to it.
 async fn known(lender: &Arc<Lender>) -> DuplexStream {
     let (mut near, far) = duplex(64 << 10);
-    let (serving, own) = (lender.clone(), lender.own);
+    let (serving, own) = (lender.clone(), lender.keys.own);
     tokio::spawn(async move { serving.serve(far).await });
     handshake::ask(&mut near, &secret(), (ASKER, own), [1; 32])
         .await
@@ -162,7 +167,7 @@ async fn an_ask_that_is_taken_back_is_given_up() {
 async fn who_is_not_of_the_cluster_gets_nothing() {
     let (agent, lender, objects) = agent(1, FetchOptions::default()).await;
     let (mut near, far) = duplex(64 << 10);
-    let (serving, own) = (lender.clone(), lender.own);
+    let (serving, own) = (lender.clone(), lender.keys.own);
     let served = tokio::spawn(async move { serving.serve(far).await });
     let other = PeerSecret::new([4; 32]);
     let known = handshake::ask(&mut near, &other, (ASKER, own), [1; 32]).await;
