@@ -118,8 +118,7 @@ impl CatchUp {
             true => read.verifier.lost(&self.backlog.acknowledged),
             false => read.verifier.gaps(),
         };
-        let seen = read.verifier.seen();
-        left.verification.add(&Verification::new(seen, None, lost));
+        left.verification.add(read.verifier.seen(), lost);
         left.finished = read.finished;
         left.error = read.error;
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::ranges::Ranges;
@@ -87,12 +88,12 @@ struct Chain {
 }
 
 /// Counts of what a reader saw.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Seen {
     /// Records that came for the first time.
-    pub records: u64,
+    pub received: u64,
     /// Of these, linked to the record before them.
-    pub linked: u64,
+    pub verified: u64,
     /// Records that had come before.
     pub duplicated: u64,
     /// Records that came after a later one.
@@ -103,6 +104,18 @@ pub struct Seen {
     pub foreign: u64,
     /// Offsets that were not one more than the offset before them.
     pub offset_gaps: u64,
+}
+
+impl std::ops::AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.verified += other.verified;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.altered += other.altered;
+        self.foreign += other.foreign;
+        self.offset_gaps += other.offset_gaps;
+    }
 }
 
 /// Walks the chains of some partitions.
@@ -132,19 +145,19 @@ impl Verifier {
         let seen = &mut self.seen;
         if link.sequence < chain.next {
             match chain.received.insert(link.sequence) {
-                true => (seen.reordered, seen.records) = (seen.reordered + 1, seen.records + 1),
+                true => (seen.reordered, seen.received) = (seen.reordered + 1, seen.received + 1),
                 false => seen.duplicated += 1,
             }
             return Some(link);
         }
         let follows = link.sequence == chain.next && (chain.began || link.sequence == 0);
         match follows && link.previous == chain.last {
-            true => seen.linked += 1,
+            true => seen.verified += 1,
             false if follows => seen.altered += 1,
             // After a gap the record before is not known.
             false => {}
         }
-        seen.records += 1;
+        seen.received += 1;
         chain.received.insert(link.sequence);
         chain.began = true;
         chain.next = link.sequence + 1;
@@ -156,14 +169,7 @@ impl Verifier {
     pub fn merge(&mut self, other: Self) {
         self.chains.extend(other.chains);
         self.offsets.extend(other.offsets);
-        let (ours, theirs) = (&mut self.seen, other.seen);
-        ours.records += theirs.records;
-        ours.linked += theirs.linked;
-        ours.duplicated += theirs.duplicated;
-        ours.reordered += theirs.reordered;
-        ours.altered += theirs.altered;
-        ours.foreign += theirs.foreign;
-        ours.offset_gaps += theirs.offset_gaps;
+        self.seen += other.seen;
     }
 
     /// What was seen.
@@ -255,8 +261,8 @@ mod tests {
         assert_eq!(
             verifier.seen(),
             Seen {
-                records: 100,
-                linked: 100,
+                received: 100,
+                verified: 100,
                 ..Seen::default()
             }
         );
@@ -268,8 +274,8 @@ mod tests {
         let mut values = chain(10);
         values.remove(4);
         let verifier = walk(&values);
-        assert_eq!(verifier.seen().records, 9);
-        assert_eq!(verifier.seen().linked, 8);
+        assert_eq!(verifier.seen().received, 9);
+        assert_eq!(verifier.seen().verified, 8);
         assert_eq!((verifier.lost(&acknowledged(10)), verifier.gaps()), (1, 1));
         assert_eq!(verifier.lost(&acknowledged(4)), 0);
         // The end of the chain is lost too.
@@ -283,7 +289,7 @@ mod tests {
         values.insert(5, values[4].clone());
         values.push(values[0].clone());
         let seen = walk(&values).seen();
-        assert_eq!((seen.records, seen.duplicated, seen.reordered), (10, 2, 0));
+        assert_eq!((seen.received, seen.duplicated, seen.reordered), (10, 2, 0));
     }
 
     #[test]
@@ -292,7 +298,7 @@ mod tests {
         values.swap(4, 5);
         let verifier = walk(&values);
         let seen = verifier.seen();
-        assert_eq!((seen.records, seen.duplicated, seen.reordered), (10, 0, 1));
+        assert_eq!((seen.received, seen.duplicated, seen.reordered), (10, 0, 1));
         assert_eq!(verifier.lost(&acknowledged(10)), 0);
     }
 
@@ -301,7 +307,7 @@ mod tests {
         let mut values = chain(10);
         values[6][LINK_BYTES + 3] ^= 1;
         let seen = walk(&values).seen();
-        assert_eq!((seen.linked, seen.altered), (9, 1));
+        assert_eq!((seen.verified, seen.altered), (9, 1));
     }
 
     #[test]

@@ -184,14 +184,17 @@ impl<'a> Run<'a> {
         let promised = self.args.mode != Mode::Consume && self.args.acks.0 != 0;
         let acknowledged =
             promised.then(|| self.acknowledged.values().map(|ranges| ranges.len()).sum());
-        let mut all = Verification::new(Default::default(), acknowledged, 0);
+        let mut all = Verification {
+            acknowledged,
+            ..Verification::default()
+        };
         for verifier in self.verifiers.values() {
             let lost = match promised {
                 true => verifier.lost(&self.acknowledged),
                 false if self.args.acks.0 == 0 => 0,
                 false => verifier.gaps(),
             };
-            all.add(&Verification::new(verifier.seen(), None, lost));
+            all.add(verifier.seen(), lost);
         }
         (!self.verifiers.is_empty()).then_some(all)
     }

@@ -174,63 +174,32 @@ impl Second {
 pub struct Verification {
     /// Records acknowledged in this run; none if it did not produce, or with acks=0.
     pub acknowledged: Option<u64>,
-    /// Records that came back, each counted once for each group that reads it.
-    pub received: u64,
-    /// Of these, those that fit the record before them.
-    pub verified: u64,
+    /// What all readers together saw: a record once for each group that reads it.
+    #[serde(flatten)]
+    pub seen: Seen,
     /// Acknowledged and not received; if nothing was produced, gaps in the chains.
     pub lost: u64,
-    /// Received again.
-    pub duplicated: u64,
-    /// Received after a later one.
-    pub reordered: u64,
-    /// Not as they were sent.
-    pub altered: u64,
-    /// Offsets that do not follow the one before.
-    pub offset_gaps: u64,
-    /// Records of no benchmark.
-    pub foreign: u64,
 }
 
 impl Verification {
-    /// From what the readers saw.
-    pub fn new(seen: Seen, acknowledged: Option<u64>, lost: u64) -> Self {
-        Self {
-            acknowledged,
-            received: seen.records,
-            verified: seen.linked,
-            lost,
-            duplicated: seen.duplicated,
-            reordered: seen.reordered,
-            altered: seen.altered,
-            offset_gaps: seen.offset_gaps,
-            foreign: seen.foreign,
-        }
-    }
-
-    /// Adds what another reader of the same records, or of others, saw.
-    pub fn add(&mut self, other: &Self) {
-        self.received += other.received;
-        self.verified += other.verified;
-        self.lost += other.lost;
-        self.duplicated += other.duplicated;
-        self.reordered += other.reordered;
-        self.altered += other.altered;
-        self.offset_gaps += other.offset_gaps;
-        self.foreign += other.foreign;
+    /// Adds what another reader saw and did not see.
+    pub fn add(&mut self, seen: Seen, lost: u64) {
+        self.seen += seen;
+        self.lost += lost;
     }
 
     /// What was promised and not kept. Without idempotence a retry may store a batch twice, or
     /// behind a later one.
     pub fn violations(&self, idempotent: bool, retries: u64) -> Vec<String> {
         let once_and_in_order = idempotent || retries == 0;
-        let ours_alone = self.foreign == 0;
+        let seen = self.seen;
+        let ours_alone = seen.foreign == 0;
         let checks = [
             (self.lost, "lost", true),
-            (self.duplicated, "duplicated", once_and_in_order),
-            (self.reordered, "out of order", once_and_in_order),
-            (self.altered, "altered", true),
-            (self.offset_gaps, "behind a gap in the offsets", ours_alone),
+            (seen.duplicated, "duplicated", once_and_in_order),
+            (seen.reordered, "out of order", once_and_in_order),
+            (seen.altered, "altered", true),
+            (seen.offset_gaps, "behind a gap in the offsets", ours_alone),
         ];
         let broken = checks
             .into_iter()

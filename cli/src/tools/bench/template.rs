@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(template.count(), 63);
         assert!(template.batch_bytes() <= 64 << 10);
         let seen = walk(&mut template, 5).seen();
-        assert_eq!((seen.records, seen.linked, seen.altered), (315, 315, 0));
+        assert_eq!((seen.received, seen.verified, seen.altered), (315, 315, 0));
         assert_eq!(
             template.spare.len(),
             1,
@@ -195,7 +195,7 @@ mod tests {
         for codec in Compression::ALL {
             let mut template = template(codec);
             let seen = walk(&mut template, 3).seen();
-            assert_eq!((seen.records, seen.linked), (189, 189), "{codec}");
+            assert_eq!((seen.received, seen.verified), (189, 189), "{codec}");
         }
         let mut zstd = template(Compression::Zstd);
         let batch = zstd.next(&mut ChainEnd::default(), 0, 0).unwrap();

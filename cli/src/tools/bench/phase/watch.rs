@@ -96,9 +96,8 @@ impl Run<'_> {
             }
             Left::CaughtUp(caught_up) => {
                 phase.finished[2] = phase.finished[2].max(caught_up.finished);
-                self.caught_up
-                    .get_or_insert_default()
-                    .add(&caught_up.verification);
+                let (seen, lost) = (caught_up.verification.seen, caught_up.verification.lost);
+                self.caught_up.get_or_insert_default().add(seen, lost);
                 self.failed(caught_up.error);
             }
         }

@@ -21,17 +21,22 @@ pub struct Ratio {
 
 /// Compares the measures that both have.
 pub fn compare(these: &[RunReport], others: &[RunReport]) -> Vec<Ratio> {
-    let (these, others) = (means(these), means(others));
-    let ratio = |(measure, this): (String, f64)| {
-        let other = others.iter().find(|(name, _)| *name == measure)?.1;
-        (other > 0.0).then(|| Ratio {
-            measure,
+    let others = means(others);
+    let ratio = |(measure, this): &(String, f64)| Ratio::new(measure, *this, &others);
+    means(these).iter().filter_map(ratio).collect()
+}
+
+impl Ratio {
+    /// None if the other has no such measure, or none that is more than 0.
+    fn new(measure: &str, this: f64, others: &[(String, f64)]) -> Option<Self> {
+        let (_, other) = others.iter().find(|(name, _)| name == measure)?;
+        (*other > 0.0).then(|| Self {
+            measure: measure.to_owned(),
             this,
-            other,
+            other: *other,
             ratio: this / other,
         })
-    };
-    these.into_iter().filter_map(ratio).collect()
+    }
 }
 
 /// The mean of each measure over the runs that have it.
@@ -96,16 +101,8 @@ fn of_phase(phase: &PhaseReport) -> Vec<(String, f64)> {
 /// The measures of the phase beside catch-up over those of the phase without.
 pub fn beside(runs: &[RunReport]) -> Vec<Ratio> {
     let means = means(runs);
-    let ratio = |(name, this): &(String, f64)| {
-        let measure = name.strip_prefix(BESIDE)?;
-        let other = means.iter().find(|(name, _)| name == measure)?.1;
-        (other > 0.0).then(|| Ratio {
-            measure: measure.to_owned(),
-            this: *this,
-            other,
-            ratio: this / other,
-        })
-    };
+    let ratio =
+        |(name, this): &(String, f64)| Ratio::new(name.strip_prefix(BESIDE)?, *this, &means);
     means.iter().filter_map(ratio).collect()
 }
 

@@ -57,21 +57,22 @@ impl std::fmt::Display for RunReport {
 
 impl std::fmt::Display for Verification {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seen = &self.seen;
         let acknowledged = self.acknowledged.map_or_else(|| "none".into(), grouped);
         write!(
             f,
             "verified {} of {} received, {acknowledged} acknowledged: {} lost, {} duplicated, \
              {} reordered, {} altered, {} offset gaps",
-            grouped(self.verified),
-            grouped(self.received),
+            grouped(seen.verified),
+            grouped(seen.received),
             grouped(self.lost),
-            grouped(self.duplicated),
-            grouped(self.reordered),
-            grouped(self.altered),
-            grouped(self.offset_gaps),
+            grouped(seen.duplicated),
+            grouped(seen.reordered),
+            grouped(seen.altered),
+            grouped(seen.offset_gaps),
         )?;
-        if self.foreign > 0 {
-            let foreign = grouped(self.foreign);
+        if seen.foreign > 0 {
+            let foreign = grouped(seen.foreign);
             write!(f, "; {foreign} records of no benchmark in the topic")?;
         }
         Ok(())

@@ -37,7 +37,10 @@ pub(in crate::tools::bench) fn run(mib: u64, cpu: f64) -> RunReport {
             seconds: vec![Second::new(1.0, 1.0, [Some(&flow), None, None])],
         }],
         verification: Some(Verification {
-            received: 5,
+            seen: Seen {
+                received: 5,
+                ..Seen::default()
+            },
             ..Verification::default()
         }),
         catch_up_verification: None,
@@ -116,27 +119,31 @@ fn brokers_are_compared_by_the_mean_of_their_rounds() {
 #[test]
 fn a_violation_depends_on_what_was_promised() {
     let seen = Seen {
-        records: 9,
+        received: 9,
         duplicated: 2,
         reordered: 1,
         ..Seen::default()
     };
-    let verification = Verification::new(seen, Some(9), 0);
+    let verification = Verification {
+        acknowledged: Some(9),
+        seen,
+        lost: 0,
+    };
     assert_eq!(
         verification.violations(true, 3),
         ["2 records duplicated", "1 records out of order"]
     );
     assert!(verification.violations(false, 3).is_empty());
     assert_eq!(verification.violations(false, 0).len(), 2);
-    let lost = Verification::new(
-        Seen {
+    let lost = Verification {
+        acknowledged: Some(20),
+        seen: Seen {
             altered: 1,
             offset_gaps: 4,
             ..seen
         },
-        Some(20),
-        11,
-    );
+        lost: 11,
+    };
     assert_eq!(
         lost.violations(false, 3),
         [
