@@ -173,7 +173,7 @@ mod tests {
             "# Settings\n\n\
              Of `millrace dev`, `millrace broker` and `millrace compactor`; the first takes all, the others pass over those \
              that are not theirs. A value comes from the TOML file given with `--config`, from the environment, or from \
-             the command line; the later wins. This page is generated from broker/src/config/broker.rs and \
+             the command line; the later wins. This page is generated from broker/src/config/broker_table.rs and \
              compactor/src/settings.rs.\n\n{}",
             runtime::settings::render_markdown(&table())
         );

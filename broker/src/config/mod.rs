@@ -2,6 +2,7 @@
 
 pub mod alteration;
 mod broker;
+mod broker_table;
 pub mod group;
 pub mod group_table;
 pub mod in_force;
@@ -10,7 +11,8 @@ mod topic;
 mod topic_table;
 pub mod value;
 
-pub use broker::{BrokerConfig, STORE_URL_DEFAULT, metadata_version_max, settings};
+pub use broker::{BrokerConfig, STORE_URL_DEFAULT, metadata_version_max};
+pub use broker_table::settings;
 pub use topic::{TopicConfig, TopicDefaults};
 pub use topic_table::{normalize_topic, topic_key};
 
