@@ -195,13 +195,9 @@ impl Joined {
             None => format!("compactor-{:08x}", rng.u64() as u32),
         };
         let registration = RegisterAgent {
-            nonce: rng.uuid(),
-            agent_id: name.clone(),
-            host: String::new(),
-            port: 0,
-            peer_address: String::new(),
             zone: settings.opt_text("zone").map(str::to_owned),
             version_max: broker::metadata_version_max(&settings),
+            ..RegisterAgent::new(rng.uuid(), name.clone())
         };
         let session = replica.join(registration, shutdown).await?;
         if let Some(secret) = opened.parts.peer_secret {

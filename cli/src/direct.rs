@@ -1,7 +1,7 @@
 //! For tools that go to the bucket and the metadata log directly, through no agent.
 
 use control_plane::replica::{Replica, ReplicaParts, Session};
-use control_plane::state::{METADATA_VERSION_MAX, RegisterAgent};
+use control_plane::state::RegisterAgent;
 use runtime::settings::Resolved;
 use runtime::{Rng, Shutdown, SystemClock};
 
@@ -61,15 +61,9 @@ impl Opened {
         kind: &str,
         change: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let registration = RegisterAgent {
-            nonce: self.rng.uuid(),
-            agent_id: format!("{kind}-{:08x}", self.rng.u64() as u32),
-            host: String::new(),
-            port: 0,
-            peer_address: String::new(),
-            zone: None,
-            version_max: METADATA_VERSION_MAX,
-        };
+        let nonce = self.rng.uuid();
+        let name = format!("{kind}-{:08x}", self.rng.u64() as u32);
+        let registration = RegisterAgent::new(nonce, name);
         let session = self.replica.join(registration, &self.shutdown).await?;
         let changed = change(&session).await;
         let left = session.leave().await;

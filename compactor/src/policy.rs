@@ -186,13 +186,8 @@ mod tests {
     fn each_topic_has_its_own_policy_and_a_deleted_one_none() {
         let id = |n| TopicId(Uuid::from_u128(n));
         let registration = RegisterAgent {
-            nonce: Uuid::from_u128(9),
-            agent_id: "a".to_owned(),
-            host: String::new(),
-            port: 0,
-            peer_address: String::new(),
-            zone: None,
             version_max: 1,
+            ..RegisterAgent::new(Uuid::from_u128(9), "a")
         };
         let create = |n: u128| CreateTopic {
             name: format!("t{n}"),

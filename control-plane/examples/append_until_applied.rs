@@ -18,9 +18,7 @@ use control_plane::log::MetadataLog;
 use control_plane::log::bucket::{BucketLog, BucketLogOptions};
 use control_plane::log::memory::MemoryLog;
 use control_plane::replica::{Replica, ReplicaParts, Session};
-use control_plane::state::{
-    BatchMeta, CommitObject, CommitRun, CreateTopic, METADATA_VERSION_MAX, RegisterAgent,
-};
+use control_plane::state::{BatchMeta, CommitObject, CommitRun, CreateTopic, RegisterAgent};
 use object_format::{TopicId, TopicPartition};
 use runtime::store::{self, StoreOptions};
 use runtime::{Rng, SharedClock, Shutdown, SystemClock};
@@ -66,15 +64,7 @@ impl Bench {
             clock: self.clock.clone(),
             rng: self.rng.fork("replica"),
         };
-        let registration = RegisterAgent {
-            nonce: self.rng.uuid(),
-            agent_id: name,
-            host: String::new(),
-            port: 0,
-            peer_address: String::new(),
-            zone: None,
-            version_max: METADATA_VERSION_MAX,
-        };
+        let registration = RegisterAgent::new(self.rng.uuid(), name);
         let replica = Replica::open(parts, &self.shutdown).await?;
         Ok(replica.join(registration, &self.shutdown).await?)
     }

@@ -103,13 +103,10 @@ fn main() -> Result<(), Failure> {
         spent: vec![],
     };
     let register = RegisterAgent {
-        nonce: uuid::Uuid::from_u128(1),
-        agent_id: "bench".into(),
         host: "127.0.0.1".into(),
         port: 1,
-        peer_address: String::new(),
-        zone: None,
         version_max: 1,
+        ..RegisterAgent::new(uuid::Uuid::from_u128(1), "bench")
     };
     bench.apply(AgentEpoch::default(), register)?;
     let mut all = vec![];

@@ -25,9 +25,7 @@ use crate::checkpoint::{CheckpointError, CheckpointStore};
 use crate::log::home::{self, Home, HomeError, Place};
 use crate::log::{MetadataLog, Position, ReadError};
 use crate::replica::{Failure, OpenError, Replica, ReplicaParts, SubmitError, load};
-use crate::state::{
-    EntryError, METADATA_VERSION_MAX, MOVES_SINCE, MoveLog, MoveRejection, RegisterAgent, State,
-};
+use crate::state::{EntryError, MOVES_SINCE, MoveLog, MoveRejection, RegisterAgent, State};
 
 /// How much of the log is read at once.
 const READ_BYTES_MAX: usize = 4 << 20;
@@ -208,15 +206,9 @@ impl Relocation<'_> {
             rng: self.rng.fork("replica"),
         };
         let replica = Replica::open(parts, shutdown).await?;
-        let registration = RegisterAgent {
-            nonce: self.rng.uuid(),
-            agent_id: format!("metadata-move-{:08x}", self.rng.u64() as u32),
-            host: String::new(),
-            port: 0,
-            peer_address: String::new(),
-            zone: None,
-            version_max: METADATA_VERSION_MAX,
-        };
+        let nonce = self.rng.uuid();
+        let name = format!("metadata-move-{:08x}", self.rng.u64() as u32);
+        let registration = RegisterAgent::new(nonce, name);
         let session = replica.join(registration, shutdown).await?;
         let close = MoveLog {
             to: self.to.clone(),

@@ -34,13 +34,13 @@ pub(crate) fn register(state: &mut State, agent_id: &str) {
 /// Adds an agent in a zone.
 pub(crate) fn register_in(state: &mut State, agent_id: &str, zone: Option<&str>) {
     let registration = RegisterAgent {
-        nonce: Uuid::from_u128(u128::from(state.position().0) + 1),
-        agent_id: agent_id.to_owned(),
         host: "127.0.0.1".into(),
         port: 9092,
-        peer_address: String::new(),
         zone: zone.map(str::to_owned),
-        version_max: METADATA_VERSION_MAX,
+        ..RegisterAgent::new(
+            Uuid::from_u128(u128::from(state.position().0) + 1),
+            agent_id,
+        )
     };
     apply(state, AgentEpoch::default(), 0, registration).unwrap();
 }

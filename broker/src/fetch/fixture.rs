@@ -280,13 +280,10 @@ impl World {
 
 pub fn registration() -> RegisterAgent {
     RegisterAgent {
-        nonce: Uuid::from_u128(1),
-        agent_id: "a".into(),
         host: "127.0.0.1".into(),
         port: 9092,
-        peer_address: String::new(),
-        zone: None,
         version_max: 1,
+        ..RegisterAgent::new(Uuid::from_u128(1), "a")
     }
 }
 

@@ -15,9 +15,7 @@ use bytes::Bytes;
 use control_plane::checkpoint::CheckpointStore;
 use control_plane::log::memory::{Faults, MemoryLog};
 use control_plane::replica::{Replica, ReplicaParts, Session};
-use control_plane::state::{
-    CreateTopic, ExpireAgent, METADATA_VERSION_MAX, OffsetToCommit, RegisterAgent,
-};
+use control_plane::state::{CreateTopic, ExpireAgent, OffsetToCommit, RegisterAgent};
 use object_format::{TopicId, TopicPartition};
 use object_store::memory::InMemory;
 use runtime::{Rng, Shutdown, SimClock};
@@ -56,13 +54,9 @@ async fn agent(log: &MemoryLog, name: &str, options: GroupOptions) -> Agent {
     };
     let replica = Replica::open(parts, &shutdown).await.unwrap();
     let registration = RegisterAgent {
-        nonce: rng.uuid(),
-        agent_id: name.into(),
         host: name.into(),
         port: 9092,
-        peer_address: String::new(),
-        zone: None,
-        version_max: METADATA_VERSION_MAX,
+        ..RegisterAgent::new(rng.uuid(), name)
     };
     let session = replica.join(registration, &shutdown).await.unwrap();
     let groups = Groups::new(

@@ -49,13 +49,8 @@ impl Site {
             now_ms: 1_000_000,
         };
         let registration = RegisterAgent {
-            nonce: Uuid::from_u128(9),
-            agent_id: "a".to_owned(),
-            host: String::new(),
-            port: 0,
-            peer_address: String::new(),
-            zone: None,
             version_max: 1,
+            ..RegisterAgent::new(Uuid::from_u128(9), "a")
         };
         site.apply_as(AgentEpoch::default(), registration.into());
         let create = CreateTopic {

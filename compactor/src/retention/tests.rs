@@ -22,13 +22,8 @@ fn partition() -> TopicPartition {
 /// A partition of a topic with these configs, with a run of 100 bytes for each timestamp.
 fn state(configs: &[(&str, &str)], timestamps: &[i64]) -> State {
     let registration = RegisterAgent {
-        nonce: Uuid::from_u128(9),
-        agent_id: "a".to_owned(),
-        host: String::new(),
-        port: 0,
-        peer_address: String::new(),
-        zone: None,
         version_max: 1,
+        ..RegisterAgent::new(Uuid::from_u128(9), "a")
     };
     let configs = configs
         .iter()

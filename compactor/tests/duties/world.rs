@@ -566,13 +566,8 @@ async fn join(
     let shutdown = Shutdown::default();
     let replica = Replica::open(parts, &shutdown).await.unwrap();
     let registration = RegisterAgent {
-        nonce: rng.uuid(),
-        agent_id: name.to_owned(),
-        host: String::new(),
-        port: 0,
-        peer_address: String::new(),
-        zone: None,
         version_max: 1,
+        ..RegisterAgent::new(rng.uuid(), name)
     };
     replica.join(registration, &shutdown).await.unwrap()
 }

@@ -50,6 +50,7 @@ pub struct MemoryLog {
     shared: Arc<Shared>,
     faults: Arc<Mutex<Faults>>,
     rng: Rng,
+    raced_for: bool,
 }
 
 #[derive(Debug)]
@@ -98,6 +99,16 @@ impl MemoryLog {
             shared: Arc::new(shared),
             faults: Arc::default(),
             rng: Rng::from_seed(0),
+            raced_for: false,
+        }
+    }
+
+    /// A handle that passes for one on a log that writers race for.
+    #[cfg(test)]
+    pub(crate) fn raced_for(self) -> Self {
+        Self {
+            raced_for: true,
+            ..self
         }
     }
 
@@ -108,6 +119,7 @@ impl MemoryLog {
             shared: Arc::clone(&self.shared),
             faults: Arc::new(Mutex::new(faults)),
             rng,
+            raced_for: self.raced_for,
         }
     }
 
@@ -217,6 +229,10 @@ impl MetadataLog for MemoryLog {
     }
 
     fn hint(&self, _at: Position) {}
+
+    fn is_raced_for(&self) -> bool {
+        self.raced_for
+    }
 
     async fn trim(&self, through: Position) -> Result<u64, ReadError> {
         self.fail_read().await?;

@@ -12,7 +12,7 @@ use super::*;
 use crate::log::bucket::{BucketLog, BucketLogOptions};
 use crate::log::foundationdb::stand_in::StandIn;
 use crate::replica::Session;
-use crate::state::{CreateTopic, Entry, RaiseMetadataVersion, join};
+use crate::state::{CreateTopic, Entry, METADATA_VERSION_MAX, RaiseMetadataVersion, join};
 
 const CLUSTER: &str = "c";
 
@@ -78,13 +78,8 @@ impl Site {
         let shutdown = Shutdown::default();
         let replica = Replica::open(parts, &shutdown).await;
         let registration = RegisterAgent {
-            nonce: self.rng.uuid(),
-            agent_id: name.to_owned(),
-            host: String::new(),
-            port: 0,
-            peer_address: String::new(),
-            zone: None,
             version_max,
+            ..RegisterAgent::new(self.rng.uuid(), name)
         };
         let replica = replica.map_err(|error| error.to_string())?;
         let session = replica.join(registration, &shutdown).await;

@@ -1,78 +1,11 @@
-use std::collections::BTreeMap;
-
-use object_format::TopicId;
-use object_store::memory::InMemory;
-use runtime::{SimClock, Store};
-use uuid::Uuid;
-
 use super::*;
-use crate::log::memory::{Faults, MemoryLog};
+use crate::log::memory::Faults;
 use crate::state::{
-    CreateTopic, Entry, ExpireAgent, Heartbeat, METADATA_VERSION_MAX, RegisterAgent,
-    ReportCheckpoint, TopicRejection,
+    Entry, ExpireAgent, Heartbeat, METADATA_VERSION_MAX, ReportCheckpoint, TopicRejection,
 };
+use site::{Site, faults, topic};
 
-struct Site {
-    log: MemoryLog,
-    store: Store,
-    clock: Arc<SimClock>,
-    rng: Rng,
-    shutdown: Shutdown,
-}
-
-impl Site {
-    fn new() -> Self {
-        Self {
-            log: MemoryLog::new(),
-            store: Arc::new(InMemory::new()),
-            clock: Arc::new(SimClock::new(1_700_000_000_000)),
-            rng: Rng::from_seed(7),
-            shutdown: Shutdown::default(),
-        }
-    }
-
-    fn parts(&self, log: MemoryLog) -> ReplicaParts {
-        ReplicaParts {
-            log: Arc::new(log),
-            checkpoints: CheckpointStore::new(self.store.clone()),
-            clock: self.clock.clone(),
-            rng: self.rng.fork("replica"),
-        }
-    }
-
-    async fn open(&self, log: MemoryLog) -> Replica {
-        let parts = self.parts(log);
-        Replica::open(parts, &self.shutdown).await.unwrap()
-    }
-
-    async fn join(&self, name: &str) -> Session {
-        self.join_on(name, self.log.clone()).await
-    }
-
-    async fn join_on(&self, name: &str, log: MemoryLog) -> Session {
-        let registration = RegisterAgent {
-            nonce: self.rng.uuid(),
-            agent_id: name.to_owned(),
-            host: String::new(),
-            port: 0,
-            peer_address: String::new(),
-            zone: None,
-            version_max: METADATA_VERSION_MAX,
-        };
-        let replica = self.open(log).await;
-        replica.join(registration, &self.shutdown).await.unwrap()
-    }
-}
-
-fn topic(name: &str, id: u128) -> CreateTopic {
-    let id = TopicId(Uuid::from_u128(id));
-    CreateTopic {
-        name: name.into(),
-        id,
-        partitions: 1,
-        configs: BTreeMap::new(),
-    }
-}
+pub(super) mod site;
 
 async fn expire(by: &Session, other: &Session) {
     let agent = other.epoch();
@@ -239,20 +172,11 @@ async fn a_follower_that_was_overtaken_by_trimming_starts_again_from_a_checkpoin
 async fn unknown_outcomes_neither_lose_nor_double_a_command() {
     for seed in 0..20 {
         let site = Site::new();
-        let faults = Faults {
-            append_rejected: 0.1,
-            append_unknown_lost: 0.1,
-            append_unknown_kept: 0.1,
-            append_unknown_late: 0.1,
-            late_max: Duration::from_millis(100),
-            read_failed: 0.1,
-            delay_max: Duration::from_millis(10),
-        };
         let faulty = site
             .log
             .with_faults(Rng::from_seed(seed), Faults::default());
         let a = site.join_on("a", faulty.clone()).await;
-        faulty.set_faults(faults);
+        faulty.set_faults(faults());
         for number in 0..20 {
             let created = a
                 .submit(topic(&format!("t{number}"), number))

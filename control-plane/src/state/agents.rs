@@ -6,7 +6,7 @@ use object_format::{AgentEpoch, ObjectId, TopicPartition};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Context, State};
+use super::{Context, METADATA_VERSION_MAX, State};
 
 /// How many objects an agent may have uploaded beyond its last committed one. It bounds where a dead agent's orphans
 /// can be: between its last committed sequence and that many after.
@@ -87,6 +87,19 @@ pub enum AgentRejection {
 }
 
 impl RegisterAgent {
+    /// Of a process of this build that serves neither clients nor other agents.
+    pub fn new(nonce: Uuid, agent_id: impl Into<String>) -> Self {
+        Self {
+            nonce,
+            agent_id: agent_id.into(),
+            host: String::new(),
+            port: 0,
+            peer_address: String::new(),
+            zone: None,
+            version_max: METADATA_VERSION_MAX,
+        }
+    }
+
     pub(crate) fn apply(
         self,
         state: &mut State,

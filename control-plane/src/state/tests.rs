@@ -30,13 +30,10 @@ fn tp(partition: u32) -> TopicPartition {
 
 fn registration(name: &str, nonce: u128) -> RegisterAgent {
     RegisterAgent {
-        nonce: Uuid::from_u128(nonce),
-        agent_id: name.into(),
         host: "127.0.0.1".into(),
         port: 9092,
-        peer_address: String::new(),
-        zone: None,
         version_max: 1,
+        ..RegisterAgent::new(Uuid::from_u128(nonce), name)
     }
 }
 

@@ -2,7 +2,7 @@ use control_plane::checkpoint::CheckpointStore;
 use control_plane::cluster::PeerSecret;
 use control_plane::log::bucket::{BucketLog, BucketLogOptions};
 use control_plane::replica::ReplicaParts;
-use control_plane::state::{AgentRejection, Heartbeat, METADATA_VERSION_MAX, RegisterAgent};
+use control_plane::state::{AgentRejection, Heartbeat, RegisterAgent};
 use futures::FutureExt;
 use object_store::memory::InMemory;
 use runtime::{Rng, Shutdown, SimClock, Store};
@@ -14,13 +14,8 @@ use crate::api::testing::{command_as, state_with};
 
 fn registration(agent_id: &str, peer_address: &str) -> RegisterAgent {
     RegisterAgent {
-        nonce: uuid::Uuid::from_u128(agent_id.len() as u128),
-        agent_id: agent_id.to_owned(),
-        host: String::new(),
-        port: 0,
         peer_address: peer_address.to_owned(),
-        zone: None,
-        version_max: METADATA_VERSION_MAX,
+        ..RegisterAgent::new(uuid::Uuid::from_u128(agent_id.len() as u128), agent_id)
     }
 }
 

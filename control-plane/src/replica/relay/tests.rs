@@ -1,56 +1,13 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use object_format::TopicId;
-use object_store::memory::InMemory;
-use runtime::{Rng, SharedClock, Shutdown, SimClock};
-use uuid::Uuid;
+use runtime::Rng;
 
 use super::*;
-use crate::checkpoint::CheckpointStore;
+use crate::log::MetadataLog;
 use crate::log::memory::{Faults, MemoryLog};
-use crate::log::{MetadataLog, ReadError};
-use crate::replica::{ReplicaParts, Session};
-use crate::state::{CreateTopic, METADATA_VERSION_MAX, RaiseMetadataVersion, RegisterAgent, State};
-
-/// A log in memory that passes for one that writers race for.
-#[derive(Clone, Debug)]
-struct Raced(MemoryLog);
-
-#[async_trait]
-impl MetadataLog for Raced {
-    async fn append(&self, entry: Bytes) -> Result<Position, AppendError> {
-        self.0.append(entry).await
-    }
-
-    async fn read(
-        &self,
-        after: Position,
-        bytes_max: usize,
-    ) -> Result<Vec<(Position, Bytes)>, ReadError> {
-        self.0.read(after, bytes_max).await
-    }
-
-    async fn tail(&self) -> Result<Position, ReadError> {
-        self.0.tail().await
-    }
-
-    async fn wait(&self, after: Position) -> Result<(), ReadError> {
-        self.0.wait(after).await
-    }
-
-    fn hint(&self, at: Position) {
-        self.0.hint(at);
-    }
-
-    fn is_raced_for(&self) -> bool {
-        true
-    }
-
-    async fn trim(&self, through: Position) -> Result<u64, ReadError> {
-        self.0.trim(through).await
-    }
-}
+use crate::replica::Session;
+use crate::replica::tests::site::{Site, faults, topic};
+use crate::state::{METADATA_VERSION_MAX, State};
 
 /// A relay that loses some of what is asked, and some of what is answered.
 #[derive(Debug)]
@@ -77,66 +34,16 @@ impl Relay for Lossy {
     }
 }
 
-struct Site {
-    log: MemoryLog,
-    store: runtime::Store,
-    clock: SharedClock,
-    rng: Rng,
-    shutdown: Shutdown,
+/// A site whose log passes for one that writers race for.
+fn raced_for(seed: u64) -> Site {
+    let mut site = Site::of_seed(seed);
+    site.log = site.log.raced_for();
+    site
 }
 
-impl Site {
-    fn new(seed: u64) -> Self {
-        Self {
-            log: MemoryLog::new(),
-            store: Arc::new(InMemory::new()),
-            clock: Arc::new(SimClock::new(1_700_000_000_000)),
-            rng: Rng::from_seed(seed),
-            shutdown: Shutdown::default(),
-        }
-    }
-
-    async fn open(&self, log: MemoryLog) -> Replica {
-        let parts = ReplicaParts {
-            log: Arc::new(Raced(log)),
-            checkpoints: CheckpointStore::new(self.store.clone()),
-            clock: self.clock.clone(),
-            rng: self.rng.fork("replica"),
-        };
-        Replica::open(parts, &self.shutdown).await.unwrap()
-    }
-
-    async fn join(&self, name: &str, log: MemoryLog) -> Session {
-        let registration = RegisterAgent {
-            nonce: self.rng.uuid(),
-            agent_id: name.to_owned(),
-            host: String::new(),
-            port: 0,
-            peer_address: String::new(),
-            zone: None,
-            version_max: METADATA_VERSION_MAX,
-        };
-        let replica = self.open(log).await;
-        let session = replica.join(registration, &self.shutdown).await.unwrap();
-        let to = METADATA_VERSION_MAX;
-        // It is refused if it is in force already.
-        let _ = session.submit(RaiseMetadataVersion { to }).await.unwrap();
-        session
-    }
-
-    /// How often something was appended.
-    async fn appends(&self) -> u64 {
-        self.log.tail().await.unwrap().0
-    }
-}
-
-fn topic(name: String, id: u128) -> CreateTopic {
-    CreateTopic {
-        name,
-        id: TopicId(Uuid::from_u128(id)),
-        partitions: 1,
-        configs: BTreeMap::new(),
-    }
+/// How often something was appended.
+async fn appends(site: &Site) -> u64 {
+    site.log.tail().await.unwrap().0
 }
 
 /// Has each session create 20 topics, one after the other. A second effect would be refused: the name is taken.
@@ -147,7 +54,7 @@ async fn create_topics(sessions: &[Session], turn: usize) {
             for number in 0..20 {
                 let id = (turn * 10_000 + writer * 100 + number + 1) as u128;
                 let name = format!("{turn}-{writer}-{number}");
-                let created = session.submit(topic(name, id)).await.unwrap();
+                let created = session.submit(topic(&name, id)).await.unwrap();
                 assert_eq!(
                     created,
                     Ok(()),
@@ -164,16 +71,7 @@ async fn create_topics(sessions: &[Session], turn: usize) {
 #[tokio::test(start_paused = true)]
 async fn what_is_relayed_has_one_effect_whatever_is_lost() {
     for seed in 0..20 {
-        let site = Site::new(seed);
-        let faults = Faults {
-            append_rejected: 0.1,
-            append_unknown_lost: 0.1,
-            append_unknown_kept: 0.1,
-            append_unknown_late: 0.1,
-            late_max: Duration::from_millis(100),
-            read_failed: 0.1,
-            delay_max: Duration::from_millis(10),
-        };
+        let site = raced_for(seed);
         let handle = |n| {
             let rng = Rng::from_seed(seed * 10 + n);
             site.log.with_faults(rng, Faults::default())
@@ -181,7 +79,7 @@ async fn what_is_relayed_has_one_effect_whatever_is_lost() {
         let handles: Vec<MemoryLog> = (0..4).map(handle).collect();
         let mut sessions = Vec::new();
         for (n, log) in handles.iter().enumerate() {
-            sessions.push(site.join(&format!("agent-{n}"), log.clone()).await);
+            sessions.push(site.join_on(&format!("agent-{n}"), log.clone()).await);
         }
         for session in &sessions[1..] {
             session.replica().append_through(Arc::new(Lossy {
@@ -190,7 +88,7 @@ async fn what_is_relayed_has_one_effect_whatever_is_lost() {
                 lost: 0.1,
             }));
         }
-        handles.iter().for_each(|h| h.set_faults(faults.clone()));
+        handles.iter().for_each(|h| h.set_faults(faults()));
         create_topics(&sessions, seed as usize).await;
         let late = site.open(site.log.clone()).await;
         assert_eq!(late.read(|s| s.topics().count()), 80, "seed {seed}");
@@ -207,7 +105,7 @@ async fn what_is_relayed_has_one_effect_whatever_is_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_while_an_append_is_under_way_shares_the_next() {
-    let site = Site::new(1);
+    let site = raced_for(1);
     let slow = Faults {
         delay_max: Duration::from_millis(30),
         ..Faults::default()
@@ -215,11 +113,11 @@ async fn what_comes_while_an_append_is_under_way_shares_the_next() {
     let log = site.log.with_faults(Rng::from_seed(1), slow);
     let mut sessions = Vec::new();
     for n in 0..8 {
-        sessions.push(site.join(&format!("agent-{n}"), log.clone()).await);
+        sessions.push(site.join_on(&format!("agent-{n}"), log.clone()).await);
     }
-    let before = site.appends().await;
+    let before = appends(&site).await;
     create_topics(&sessions, 0).await;
-    assert_eq!(site.appends().await - before, 160, "each appends its own");
+    assert_eq!(appends(&site).await - before, 160, "each appends its own");
 
     for session in &sessions[1..] {
         session.replica().append_through(Arc::new(Lossy {
@@ -228,22 +126,22 @@ async fn what_comes_while_an_append_is_under_way_shares_the_next() {
             lost: 0.0,
         }));
     }
-    let before = site.appends().await;
+    let before = appends(&site).await;
     create_topics(&sessions, 1).await;
-    let appends = site.appends().await - before;
+    let appends = appends(&site).await - before;
     assert!(appends <= 60, "{appends} appends for 160 commands of eight");
 }
 
 #[tokio::test]
 async fn what_no_process_knows_is_not_appended_for_another() {
-    let site = Site::new(1);
-    let session = site.join("agent", site.log.clone()).await;
-    let before = site.appends().await;
+    let site = raced_for(1);
+    let session = site.join("agent").await;
+    let before = appends(&site).await;
     let newer = (METADATA_VERSION_MAX + 1).to_le_bytes();
     for odd in [&newer[..], b"", b"\x01", b"\x00\x00", b"\x00\x80 several"] {
         let entry = Bytes::copy_from_slice(odd);
         let refused = session.replica().append_for(entry).await;
         assert!(matches!(refused, Err(AppendError::Rejected(_))), "{odd:?}");
     }
-    assert_eq!(site.appends().await, before);
+    assert_eq!(appends(&site).await, before);
 }

@@ -19,13 +19,8 @@ fn cluster() -> (State, AgentEpoch, AgentEpoch) {
     let mut state = State::new();
     let agents = [1, 2].map(|i: u128| {
         let register = RegisterAgent {
-            nonce: Uuid::from_u128(i),
-            agent_id: format!("agent-{i}"),
-            host: String::new(),
-            port: 0,
-            peer_address: String::new(),
-            zone: None,
             version_max: 1,
+            ..RegisterAgent::new(Uuid::from_u128(i), format!("agent-{i}"))
         };
         let by = context(AgentEpoch::default());
         register.apply(&mut state, by, &mut vec![]).unwrap().epoch
