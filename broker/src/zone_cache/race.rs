@@ -80,11 +80,18 @@ mod tests {
         Duration::from_millis(n)
     }
 
+    /// What the owner and the bucket say after how many milliseconds.
     struct Case {
         owner: (u64, Result<&'static str, AskError>),
         bucket: (u64, Result<&'static str, &'static str>),
         may_hurry: bool,
     }
+
+    const USUAL: Case = Case {
+        owner: (19, Ok("owner")),
+        bucket: (30, Ok("bucket")),
+        may_hurry: true,
+    };
 
     /// What comes of it, after how many milliseconds, and how often the bucket was read.
     async fn run(case: Case) -> (Fared, Result<&'static str, &'static str>, u128, u32) {
@@ -110,12 +117,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_quick_owner_costs_no_get() {
-        let case = Case {
-            owner: (19, Ok("owner")),
-            bucket: (30, Ok("bucket")),
-            may_hurry: true,
-        };
-        assert_eq!(run(case).await, (Fared::Lent, Ok("owner"), 19, 0));
+        assert_eq!(run(USUAL).await, (Fared::Lent, Ok("owner"), 19, 0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -126,8 +128,7 @@ mod tests {
         ] {
             let case = Case {
                 owner: (owner, Ok("owner")),
-                bucket: (30, Ok("bucket")),
-                may_hurry: true,
+                ..USUAL
             };
             assert_eq!(run(case).await, expected);
         }
@@ -141,8 +142,8 @@ mod tests {
         ] {
             let case = Case {
                 owner: (owner, Ok("owner")),
-                bucket: (30, Ok("bucket")),
                 may_hurry: false,
+                ..USUAL
             };
             assert_eq!(run(case).await, expected);
         }
@@ -153,8 +154,7 @@ mod tests {
         for (after, took) in [(2, 32), (40, 50)] {
             let case = Case {
                 owner: (after, Err(AskError::Busy)),
-                bucket: (30, Ok("bucket")),
-                may_hurry: true,
+                ..USUAL
             };
             let refused = Fared::Refused(AskError::Busy);
             assert_eq!(run(case).await, (refused, Ok("bucket"), took, 1));
@@ -166,13 +166,13 @@ mod tests {
         let case = Case {
             owner: (300, Ok("owner")),
             bucket: (30, Err("down")),
-            may_hurry: true,
+            ..USUAL
         };
         assert_eq!(run(case).await, (Fared::Lent, Ok("owner"), 300, 1));
         let case = Case {
             owner: (9_000, Ok("owner")),
             bucket: (30, Err("down")),
-            may_hurry: true,
+            ..USUAL
         };
         assert_eq!(run(case).await, (Fared::Outrun, Err("down"), 1_050, 1));
     }
