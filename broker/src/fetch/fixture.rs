@@ -64,6 +64,13 @@ impl TestStore {
         self.gets.load(Ordering::SeqCst)
     }
 
+    /// Returns once something was read, or is held back.
+    pub async fn asked(&self) {
+        while self.gets() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Fails the next `count` reads.
     pub fn fail(&self, count: usize) {
         self.failures.store(count, Ordering::SeqCst);

@@ -46,6 +46,16 @@ mod tests {
     use super::super::read::Reader;
     use super::*;
 
+    fn cache(world: &World, neighbours: Arc<dyn Neighbours>) -> BlockCache {
+        let loader = Loader::new(
+            both(&world.store),
+            Rng::from_seed(1),
+            LoadOptions::default(),
+        );
+        let clock = Arc::new(SimClock::default());
+        BlockCache::with_neighbours(loader, Some(neighbours), clock, CacheOptions::default())
+    }
+
     /// Gives what the bucket has, with one byte changed.
     #[derive(Default)]
     struct Corrupt {
@@ -84,17 +94,7 @@ mod tests {
             at: at % object.len as usize,
             ..Corrupt::default()
         });
-        let loader = Loader::new(
-            both(&world.store),
-            Rng::from_seed(1),
-            LoadOptions::default(),
-        );
-        let cache = BlockCache::with_neighbours(
-            loader,
-            Some(neighbour.clone()),
-            Arc::new(SimClock::default()),
-            CacheOptions::default(),
-        );
+        let cache = cache(&world, neighbour.clone());
         let reader = Reader::new(cache, SystemClock::shared());
         for _ in 0..2 {
             let plan = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
@@ -142,12 +142,7 @@ mod tests {
             object_bytes: object.len,
         };
         let others = [Arc::new(Other::default()), Arc::new(Other::default())];
-        let caches = others.clone().map(|other| {
-            let stores = both(&world.store);
-            let loader = Loader::new(stores, Rng::from_seed(1), LoadOptions::default());
-            let clock = Arc::new(SimClock::default());
-            BlockCache::with_neighbours(loader, Some(other), clock, CacheOptions::default())
-        });
+        let caches = others.clone().map(|other| cache(&world, other));
         others[0].0.set(caches[1].clone()).unwrap();
         others[1].0.set(caches[0].clone()).unwrap();
         let client = Client::default();

@@ -480,9 +480,7 @@ async fn aborted_records_deleted_while_they_are_read_are_told_as_aborted() {
     agent.end(&mut producer, TransactionEnd::Abort).await;
     agent.store.hold();
     let reading = spawn(&agent, committed(parts(&[fetch(topic, 0, 0)], 0, 1)));
-    while agent.store.gets() == 0 {
-        tokio::task::yield_now().await;
-    }
+    agent.store.asked().await;
     let cut = DeleteRecords {
         partition: of,
         before_offset: 3,
@@ -560,9 +558,7 @@ async fn who_keeps_up_does_not_wait_for_those_who_are_behind() {
     let behind: Vec<_> = (0..20)
         .map(|n| spawn(&agent, parts(&[fetch(topic, 0, n % 4)], 0, 1)))
         .collect();
-    while old.gets() == 0 {
-        tokio::task::yield_now().await;
-    }
+    old.asked().await;
     let new = agent.fetcher.fetch(parts(&[fetch(topic, 1, 0)], 0, 1));
     let new = tokio::time::timeout(Duration::from_secs(1), new).await;
     assert_eq!(bases(&new.expect("it does not wait")), [[0]]);
@@ -598,9 +594,7 @@ async fn clients_that_are_behind_take_turns() {
         })
     };
     let mut fetches: Vec<_> = (0..50).map(|_| fetch_as("greedy")).collect();
-    while old.gets() == 0 {
-        tokio::task::yield_now().await;
-    }
+    old.asked().await;
     fetches.push(fetch_as("modest"));
     tokio::task::yield_now().await;
     old.let_through(1_000);

@@ -73,9 +73,7 @@ async fn many_who_ask_for_a_block_cost_one_get() {
             tokio::spawn(async move { asking.ask(key, Pool::Tail).await })
         })
         .collect();
-    while agent.store.gets() == 0 {
-        tokio::task::yield_now().await;
-    }
+    agent.store.asked().await;
     agent.store.let_through(1);
     for ask in asks {
         let bytes = tokio::time::timeout(WITHIN, ask).await.unwrap().unwrap();
@@ -113,9 +111,7 @@ async fn with_its_memory_taken_it_says_so_at_once() {
         let (asking, key) = (asking.clone(), key(&objects[0]));
         async move { asking.ask(key, Pool::Tail).await }
     });
-    while agent.store.gets() == 0 {
-        tokio::task::yield_now().await;
-    }
+    agent.store.asked().await;
     // A block takes more than half of what may be lent.
     assert!((2_501..5_000).contains(&objects[0].len));
     let busy = tokio::time::timeout(WITHIN, asking.ask(key(&objects[1]), Pool::Tail)).await;
