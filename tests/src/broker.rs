@@ -11,6 +11,9 @@ use tempfile::TempDir;
 use crate::process::{Launch, Process};
 use crate::raw::Raw;
 
+/// How long the partitions of a new topic may take to have leaders.
+const LED_WITHIN: Duration = Duration::from_secs(60);
+
 static TOPICS: AtomicU32 = AtomicU32::new(0);
 
 /// A running broker.
@@ -71,11 +74,15 @@ impl Broker {
             return Err(io::Error::other(format!("creating {name}: error {error}")));
         }
         // Apache Kafka answers before every partition has its leader.
-        for partition in 0..partitions {
-            while raw.list_offset(&name, partition, -1).await?.0 != 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        let led = async {
+            for partition in 0..partitions {
+                while raw.list_offset(&name, partition, -1).await?.0 != 0 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
             }
-        }
+            io::Result::Ok(())
+        };
+        tokio::time::timeout(LED_WITHIN, led).await??;
         Ok(name)
     }
 

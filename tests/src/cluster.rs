@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::process::Process;
 use crate::raw::{Raw, topic_name};
 
 const METADATA_VERSION: i16 = 12;
@@ -36,6 +37,23 @@ pub async fn agents(bootstrap: &str) -> io::Result<BTreeSet<String>> {
         format!("{}:{}", broker.host, broker.port)
     };
     Ok(response.brokers.iter().map(address).collect())
+}
+
+/// Waits until each of these tells clients of all of them and of no other.
+///
+/// # Panics
+/// One does not within `within`.
+pub async fn until_all_list(processes: &[Process], within: Duration) {
+    let all: BTreeSet<String> = processes.iter().map(|p| p.bootstrap.clone()).collect();
+    for process in processes {
+        let what = format!("{} lists {all:?}", process.bootstrap);
+        until(&what, within, || async {
+            agents(&process.bootstrap)
+                .await
+                .is_ok_and(|shown| shown == all)
+        })
+        .await;
+    }
 }
 
 /// The agents that clients are steered away from, according to the one at `bootstrap`, as `HOST:PORT`.
@@ -82,6 +100,24 @@ where
         timeout(within, looking).await.is_ok(),
         "not within {within:?}: {what}"
     );
+}
+
+/// The value of a metric, the sum over all its labels; 0 if there is none.
+///
+/// # Panics
+/// The process has no admin server, or that does not answer.
+pub async fn metric(process: &Process, name: &str) -> f64 {
+    let admin = process.admin.as_deref().expect("an admin server");
+    let page = admin_get(admin, "/metrics").await;
+    let (status, text) = page.expect("an answer to /metrics");
+    assert_eq!(status, 200);
+    let of = |line: &str| {
+        let rest = line.strip_prefix(name)?;
+        let value = rest.rsplit(' ').next()?;
+        rest.starts_with([' ', '{'])
+            .then(|| value.parse::<f64>().ok())?
+    };
+    text.lines().filter_map(of).sum::<f64>()
 }
 
 /// Status and body of a GET at the admin server, whose base URL is `http://HOST:PORT`.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tests::cluster::{agents, until};
+use tests::cluster::until_all_list;
 use tests::place::Place;
 use tests::process::Process;
 use tests::raw::Raw;
@@ -27,13 +27,7 @@ async fn start_three(place: &Place) -> Vec<Process> {
             .allow("WARN");
         processes.push(launch.start().await.unwrap());
     }
-    for process in &processes {
-        let what = format!("{} lists three agents", process.bootstrap);
-        until(&what, Duration::from_secs(20), || async {
-            agents(&process.bootstrap).await.unwrap().len() == 3
-        })
-        .await;
-    }
+    until_all_list(&processes, Duration::from_secs(20)).await;
     processes
 }
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use kafka_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -364,18 +366,22 @@ fn join_request(place: &Place) -> JoinGroupRequest {
 async fn coordinator(broker: &Broker, group: &str) -> Raw {
     let mut raw = broker.connect().await.unwrap();
     let request = FindCoordinatorRequest::default().with_key(group_id(group).0);
-    loop {
-        let found = raw.call(3, &request).await.unwrap();
-        // Apache Kafka first makes the topic of its offsets.
-        if found.error_code == 0 {
-            let address = format!("{}:{}", &*found.host, found.port);
-            let mut raw = Raw::connect(&address).await.unwrap();
-            if beat(&mut raw, &Place::alone(group)).await == UNKNOWN_MEMBER_ID {
-                return raw;
+    let looking = async {
+        loop {
+            let found = raw.call(3, &request).await.unwrap();
+            // Apache Kafka first makes the topic of its offsets.
+            if found.error_code == 0 {
+                let address = format!("{}:{}", &*found.host, found.port);
+                let mut raw = Raw::connect(&address).await.unwrap();
+                if beat(&mut raw, &Place::alone(group)).await == UNKNOWN_MEMBER_ID {
+                    return raw;
+                }
             }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(60), looking).await;
+    found.expect("a coordinator")
 }
 
 async fn beat(raw: &mut Raw, place: &Place) -> i16 {

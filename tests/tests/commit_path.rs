@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use runtime::Rng;
 use runtime::store::decorators::FaultPlan;
 use tests::agents::{Agent, LogKind, Site, Trouble};
+use tests::cluster::until;
 use tests::raw::{Batch, Raw};
 
 const TOPIC: &str = "orders";
@@ -181,9 +182,11 @@ async fn run(kind: LogKind, seed: u64, trouble: fn() -> Trouble) -> u64 {
         producers.push(tokio::spawn(producer.run()));
     }
     let wait_for = async |count: usize| {
-        while acknowledged.lock().len() < count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let what = format!("{count} batches are acknowledged");
+        until(&what, Duration::from_secs(120), || async {
+            acknowledged.lock().len() >= count
+        })
+        .await;
     };
     wait_for(100).await;
     agents.remove(0).kill();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use object_format::batch::BatchBuilder;
 use tempfile::TempDir;
-use tests::cluster::{admin_get, until};
-use tests::process::{Launch, Process};
+use tests::cluster::{metric, until};
+use tests::process::Launch;
 use tests::raw::Raw;
 use tests::s3::{Effect, Op, Rule, S3Server};
 use tests::tool;
@@ -34,17 +34,6 @@ fn eager(launch: Launch) -> Launch {
         .arg("--scrub-period-ms", "10s")
         // Of processes that were killed before, and of jobs that are given up.
         .allow("WARN")
-}
-
-/// The value of a metric, over all its labels.
-async fn metric(process: &Process, name: &str) -> f64 {
-    let admin = process.admin.as_deref().unwrap();
-    let (_, text) = admin_get(admin, "/metrics").await.unwrap();
-    let of = |line: &str| {
-        line.starts_with(name)
-            .then(|| line.rsplit(' ').next()?.parse::<f64>().ok())
-    };
-    text.lines().filter_map(of).flatten().sum::<f64>()
 }
 
 async fn rewrites_under_kills(store: &str, env: &[(String, String)]) {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tests::cluster::{agents, fenced, until};
+use tests::cluster::{agents, fenced, registered, until};
 use tests::process::{Launch, Process};
 use tests::raw::Raw;
 use tests::s3::{Effect, Latency, Op, Rule, S3Server};
@@ -119,8 +119,11 @@ async fn of_three_agents_one_is_killed_and_a_frozen_one_is_fenced() {
     load.progress(60).await;
     frozen.pause();
     load.progress(60).await;
-    // Longer than the session may last: the others fence it meanwhile.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    until("the frozen one is fenced", EXIT_WITHIN, || async {
+        let known = registered(&staying.bootstrap).await;
+        !known.is_empty() && !known.contains(&frozen.bootstrap)
+    })
+    .await;
     frozen.resume();
     let status = frozen
         .wait(EXIT_WITHIN)
@@ -184,9 +187,10 @@ async fn recovers_from(effect: Effect) {
     load.progress(60).await;
     let before = server.faults.counts().of(Op::Put).failed;
     server.faults.add(Rule::always(&[], effect));
-    while server.faults.counts().of(Op::Put).failed < before + 10 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("writes fail", EXIT_WITHIN, || async {
+        server.faults.counts().of(Op::Put).failed >= before + 10
+    })
+    .await;
     server.faults.clear();
     load.progress(60).await;
     assert!(broker.wait(Duration::ZERO).await.is_none(), "it exited");

@@ -19,7 +19,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use runtime::SystemClock;
 use tests::agents::{Agent, LogKind, Site, Trouble};
-use tests::cluster::metadata;
+use tests::cluster::{metadata, until};
 use tests::raw::{Batch, Raw};
 use uuid::Uuid;
 
@@ -216,9 +216,8 @@ async fn create_topic(agents: &[Agent]) -> Uuid {
     };
     let created = id(&agents[0]).await;
     for agent in agents {
-        while id(agent).await != created {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let known = || async { id(agent).await == created };
+        until("every agent knows the topic", TAKEN_OVER_WITHIN, known).await;
     }
     created
 }
@@ -332,11 +331,14 @@ async fn who_waits_at_another_agent_hears_of_what_is_released() {
     let held = holder.fetch_until_given(10).await;
     assert_eq!(held, [(0, 9, 1)]);
 
+    // In both cases the other asks first, and is given time to be waiting. Nothing tells when it is; if it came late, it
+    // would be given the records at once, and the test would pass.
+    let waits = Duration::from_millis(300);
     // Released by an acknowledgement.
     let mut waiting = Member::at(&b, "waiting", topic).await;
     let begun = SystemClock::shared().monotonic();
     let (given, said) = tokio::join!(waiting.fetch(10, 20_000), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(waits).await;
         holder.say(&[(3, 5, 1)], RELEASE).await
     });
     assert_eq!(said, 0);
@@ -347,7 +349,7 @@ async fn who_waits_at_another_agent_hears_of_what_is_released() {
     let mut next = Member::at(&c, "next", topic).await;
     let begun = SystemClock::shared().monotonic();
     let (given, ()) = tokio::join!(next.fetch(10, 20_000), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(waits).await;
         drop(waiting);
     });
     assert_eq!(given, [(3, 5, 2)]);

@@ -3,13 +3,12 @@
 
 #![cfg(test)]
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
 use kafka_protocol::messages::FetchRequest;
 use runtime::SystemClock;
-use tests::cluster::{agents, metadata, until};
+use tests::cluster::{metadata, until_all_list};
 use tests::load::{Producer, Tally, assert_kept};
 use tests::place::Place;
 use tests::process::{Launch, Process};
@@ -31,17 +30,6 @@ async fn start_three(place: &Place) -> Vec<Process> {
     });
     let started = join_all(launches.iter().map(Launch::start)).await;
     started.into_iter().map(Result::unwrap).collect()
-}
-
-async fn until_all_list(processes: &[Process], within: Duration) {
-    let live: BTreeSet<String> = processes.iter().map(|p| p.bootstrap.clone()).collect();
-    for process in processes {
-        let what = format!("{} lists the live agents {live:?}", process.bootstrap);
-        until(&what, within, || async {
-            agents(&process.bootstrap).await.unwrap() == live
-        })
-        .await;
-    }
 }
 
 async fn producers(bootstrap: &str) -> Vec<Producer> {

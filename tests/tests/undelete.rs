@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_format::batch::{BatchBuilder, BatchHeader, split};
-use tests::cluster::{admin_get, metadata, until};
+use tests::cluster::{metadata, metric, until};
 use tests::place::Place;
 use tests::process::{Launch, Process};
 use tests::raw::Raw;
@@ -96,15 +96,6 @@ async fn produce(broker: &Process, topic: &str, batches: i32) {
         let answer = raw.produce(topic, n % PARTITIONS, batch).await.unwrap();
         assert_eq!(answer.error_code, 0);
     }
-}
-
-async fn metric(process: &Process, name: &str) -> f64 {
-    let (_, text) = admin_get(process.admin.as_deref().unwrap(), "/metrics")
-        .await
-        .unwrap();
-    let mut values = text.lines().filter_map(|line| line.split_once(' '));
-    let value = values.find(|(of, _)| *of == name);
-    value.map_or(0.0, |(_, value)| value.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use runtime::{Clock, SystemClock};
-use tests::cluster::{self, until};
+use tests::cluster::{self, metric, until, until_all_list};
 use tests::place::Place;
 use tests::process::Process;
 use tests::raw::{Batch, Raw};
@@ -33,19 +33,8 @@ async fn start(place: &Place, settings: &[(&str, &str)]) -> Vec<Process> {
         async move { launch.start().await.unwrap() }
     });
     let agents = join_all(agents).await;
-    assert_known(&agents).await;
+    until_all_list(&agents, SEEN_WITHIN).await;
     agents
-}
-
-/// Waits until each knows all.
-async fn assert_known(agents: &[Process]) {
-    for agent in agents {
-        until("all agents are known", SEEN_WITHIN, || async {
-            let known = cluster::agents(&agent.bootstrap).await;
-            known.is_ok_and(|known| agents.iter().all(|a| known.contains(&a.bootstrap)))
-        })
-        .await;
-    }
 }
 
 fn value(partition: i32, number: i64) -> Vec<u8> {
@@ -214,23 +203,12 @@ async fn agents_with_different_secrets_give_each_other_nothing() {
         .allow("does not know the secret")
         .allow("was refused");
     agents.push(fresh.start().await.unwrap());
-    assert_known(&agents).await;
+    until_all_list(&agents, SEEN_WITHIN).await;
     let done = tokio::time::timeout(Duration::from_secs(120), consume_everywhere(&agents)).await;
     assert!(done.is_ok(), "a consumer does not get everything");
-    let refused = refusals(&agents[2]).await + refusals(&agents[0]).await;
-    assert!(refused > 0, "nobody was refused");
-}
-
-/// How many connections an agent has refused.
-async fn refusals(agent: &Process) -> u64 {
-    let admin = agent.admin.as_deref().unwrap();
-    let (status, metrics) = cluster::admin_get(admin, "/metrics").await.unwrap();
-    assert_eq!(status, 200);
-    let name = "millrace_zone_connections_refused_total ";
-    let count = metrics.lines().find_map(|line| line.strip_prefix(name));
-    count
-        .and_then(|count| count.trim().parse().ok())
-        .unwrap_or(0)
+    let name = "millrace_zone_connections_refused_total";
+    let refused = metric(&agents[2], name).await + metric(&agents[0], name).await;
+    assert!(refused > 0.0, "nobody was refused");
 }
 
 /// An owner that is there and does not answer costs time, and no records.
