@@ -24,9 +24,34 @@ fn address(server: &Server) -> Address {
     }
 }
 
+/// The tail, once the log tells it.
+async fn answered(log: &dyn MetadataLog) -> Position {
+    let answer = async {
+        loop {
+            match log.tail().await {
+                Ok(tail) => return tail,
+                Err(ReadError::Unavailable(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(60), answer).await;
+    answer.expect("the log answers")
+}
+
+/// Waits until the log has an entry at this position.
+async fn reaches(log: &dyn MetadataLog, at: Position) {
+    let there = async { while answered(log).await < at {} };
+    let there = tokio::time::timeout(Duration::from_secs(60), there).await;
+    there.expect("appends go on");
+}
+
 /// Appends numbers, each until the log says that it has it, while `outage` happens. Then everything acknowledged must be
 /// where it was said to be, in every view.
-async fn acknowledged_survives(server: Server, outage: impl AsyncFnOnce(Server) -> Server) {
+async fn acknowledged_survives(
+    server: Server,
+    outage: impl AsyncFnOnce(Server, &dyn MetadataLog) -> Server,
+) {
     let address = address(&server);
     let log = Arc::new(try_open(&address, impatient()).await.unwrap());
     let follower: Handle = Arc::new(try_open(&address, impatient()).await.unwrap());
@@ -54,24 +79,11 @@ async fn acknowledged_survives(server: Server, outage: impl AsyncFnOnce(Server) 
             unreachable!()
         }
     });
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let server = outage(server).await;
+    reaches(&*follower, Position(20)).await;
+    let server = outage(server, &*follower).await;
     // It goes on by itself.
-    let tail = loop {
-        match log.tail().await {
-            Ok(tail) => break tail,
-            Err(ReadError::Unavailable(_)) => {}
-            Err(error) => panic!("{error}"),
-        }
-    };
-    let further = async {
-        while follower.tail().await.unwrap_or_default() < Position(tail.0 + 20) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), further)
-        .await
-        .expect("appends go on");
+    let tail = answered(&*log).await;
+    reaches(&*follower, Position(tail.0 + 20)).await;
     stop.send(true).unwrap();
     let (acknowledged, troubles) = writer.await.unwrap();
     assert!(troubles > 0, "the outage was not noticed");
@@ -95,7 +107,7 @@ async fn acknowledged_survives(server: Server, outage: impl AsyncFnOnce(Server) 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stands_still_for_a_while_costs_nothing_acknowledged() {
     if let Some(server) = Server::start_own() {
-        acknowledged_survives(server, async |server| {
+        acknowledged_survives(server, async |server, _| {
             server.signal("STOP");
             tokio::time::sleep(Duration::from_secs(8)).await;
             server.signal("CONT");
@@ -108,12 +120,12 @@ async fn a_server_that_stands_still_for_a_while_costs_nothing_acknowledged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_that_starts_again_costs_nothing_acknowledged() {
     if let Some(server) = Server::start_own() {
-        acknowledged_survives(server, async |mut server| {
+        acknowledged_survives(server, async |mut server, log| {
             for _ in 0..3 {
                 server.kill();
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 server.resume();
-                tokio::time::sleep(Duration::from_secs(3)).await;
+                answered(log).await;
             }
             server
         })
@@ -143,10 +155,7 @@ async fn while_the_server_is_gone_every_call_says_so_in_time() {
     let age = log.shared.client.answer_age();
     assert!(age > Duration::from_secs(2), "{age:?}");
     server.resume();
-    let back = async { while log.tail().await.is_err() {} };
-    tokio::time::timeout(Duration::from_secs(60), back)
-        .await
-        .unwrap();
+    answered(&log).await;
     let age = log.shared.client.answer_age();
     assert!(age < Duration::from_secs(2), "{age:?}");
 }
