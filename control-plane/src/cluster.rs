@@ -1,6 +1,5 @@
 //! The identity of a cluster and the secret of its agents: written once into its bucket, read by every process.
 
-use bytes::Bytes;
 use object_format::path;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
@@ -85,12 +84,12 @@ fn parse_secret(stored: &[u8]) -> Option<PeerSecret> {
     Some(PeerSecret(bytes))
 }
 
-/// Writes what is to be there only once.
-async fn create(store: &Store, key: &str, fresh: String) -> Result<(), ClusterError> {
-    let (key, fresh) = (Path::from(key), Bytes::from(fresh).into());
-    match store.put_opts(&key, fresh, PutMode::Create.into()).await {
+/// Writes what is to be there only once, unless it is there already.
+pub(crate) async fn create(store: &Store, key: &str, text: String) -> object_store::Result<()> {
+    let create = PutMode::Create.into();
+    match store.put_opts(&Path::from(key), text.into(), create).await {
         Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 

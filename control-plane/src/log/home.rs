@@ -8,8 +8,10 @@
 use futures::{StreamExt, TryStreamExt};
 use object_format::path;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{ObjectStore, ObjectStoreExt};
 use runtime::Store;
+
+use crate::cluster;
 
 /// What is stored for a log in FoundationDB.
 const FOUNDATIONDB: &str = "the metadata log is in foundationdb";
@@ -128,11 +130,7 @@ async fn create(store: &Store, key: &str, place: &Place) -> Result<(), HomeError
         Place::FoundationDb { log: None } => format!("{FOUNDATIONDB}\n"),
         Place::FoundationDb { log: Some(id) } => format!("{FOUNDATIONDB}{ID}{id}\n"),
     };
-    let create = PutMode::Create.into();
-    match store.put_opts(&Path::from(key), text.into(), create).await {
-        Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    Ok(cluster::create(store, key, text).await?)
 }
 
 async fn read(store: &Store, key: &str) -> Result<Option<Place>, HomeError> {
