@@ -23,12 +23,12 @@ use crate::fetch::zone::Neighbours;
 use crate::group::{self, Groups};
 use crate::health::{self, Unwell};
 use crate::net::{Listener, Server};
-use crate::peers::{self, AppendRelay, Keys};
+use crate::peers::{self, Keys};
 use crate::produce::Pipeline;
 use crate::share::Shares;
 use crate::topology::{self, Node, ZoneBlocks};
 use crate::transactions;
-use crate::zone_cache::{Lender, SharedLender, ZoneCache};
+use crate::zone_cache::{Lender, ZoneCache};
 
 /// What an agent is given: everything that reaches outside of it.
 #[derive(Debug, Clone)]
@@ -49,7 +49,8 @@ pub struct Parts {
     pub rng: Rng,
     /// The cluster's id, as clients see it.
     pub cluster_id: String,
-    /// By which its agents know each other. Without it they do not give each other blocks.
+    /// By which its agents know each other. Without it they neither give each other blocks nor append for
+    /// each other.
     pub peer_secret: Option<PeerSecret>,
 }
 
@@ -94,7 +95,7 @@ pub struct Broker {
     rng: Rng,
     cluster_id: String,
     zone_blocks: ZoneBlocks,
-    lender: Option<SharedLender>,
+    lender: Option<Arc<Lender>>,
     keys: Option<Keys>,
 }
 
@@ -230,24 +231,13 @@ fn assemble(
     zone_blocks: ZoneBlocks,
     shutdown: &Shutdown,
 ) -> Assembled {
-    let keys = parts.peer_secret.clone().map(|secret| Keys {
-        own: session.epoch(),
-        secret,
-        rng: parts.rng.fork("peers"),
-    });
-    if let Some(keys) = keys.clone() {
-        let relay = AppendRelay::new(session.clone(), keys, parts.clock.clone());
-        session.replica().append_through(Arc::new(relay));
-    }
+    let clock = &parts.clock;
+    let secret = parts.peer_secret.clone();
+    let keys = secret.map(|secret| peers::relay_appends(&session, secret, clock, &parts.rng));
     let zone_keys = keys.clone().filter(|_| config.zone_cache.is_on);
     let neighbours = zone_keys.clone().map(|keys| -> Arc<dyn Neighbours> {
-        let clock = parts.clock.clone();
-        Arc::new(ZoneCache::new(
-            session.clone(),
-            keys,
-            clock,
-            config.zone_cache,
-        ))
+        let (session, clock) = (session.clone(), clock.clone());
+        Arc::new(ZoneCache::new(session, keys, clock, config.zone_cache))
     });
     let fetcher = Fetcher::with_neighbours(
         session.replica().clone(),
@@ -256,17 +246,16 @@ fn assemble(
             catch_up: parts.catch_up_store.clone(),
         },
         neighbours,
-        parts.clock.clone(),
+        clock.clone(),
         &parts.rng,
         config.fetch.clone(),
     );
-    let lender =
-        zone_keys.map(|keys| Arc::new(Lender::new(fetcher.clone(), keys, parts.clock.clone())));
+    let lender = zone_keys.map(|keys| Lender::new(fetcher.clone(), keys, clock.clone()));
     let cache = fetcher.cache().clone();
     let (pipeline, settled) = Pipeline::start(
         session.clone(),
         parts.produce_store.clone(),
-        parts.clock.clone(),
+        clock.clone(),
         parts.rng.fork("produce"),
         config.pipeline,
         Arc::new(move |object| cache.insert_written(object)),
@@ -274,34 +263,15 @@ fn assemble(
     );
     let groups = Groups::new(
         session.clone(),
-        parts.clock.clone(),
+        clock.clone(),
         parts.rng.fork("groups"),
         config.groups.clone(),
         shutdown,
     );
-    let retention = group::retention::run(
-        groups.clone(),
-        parts.rng.fork("retention"),
-        shutdown.clone(),
-    );
-    runtime::tasks::spawn("offset retention", shutdown, retention);
-    let timeouts = transactions::timeouts::run(
-        session.clone(),
-        config.transactions,
-        parts.rng.fork("transactions"),
-        shutdown.clone(),
-    );
-    runtime::tasks::spawn("transaction timeouts", shutdown, timeouts);
-    let expiry = transactions::expiry::run(
-        session.clone(),
-        config.transactions,
-        parts.rng.fork("transactional ids"),
-        shutdown.clone(),
-    );
-    runtime::tasks::spawn("transactional ids", shutdown, expiry);
+    start_expiring(&session, &groups, &config, &parts.rng, shutdown);
     let shares = Shares::new(
         session.clone(),
-        parts.clock.clone(),
+        clock.clone(),
         fetcher.clone(),
         config.shares.clone(),
         shutdown,
@@ -313,14 +283,83 @@ fn assemble(
         groups,
         shares,
         config,
-        clock: parts.clock.clone(),
+        clock: clock.clone(),
         rng: parts.rng.fork("broker"),
         cluster_id: parts.cluster_id.clone(),
         zone_blocks,
-        lender,
+        lender: lender.map(Arc::new),
         keys,
     };
     (Arc::new(broker), settled)
+}
+
+/// Takes its turn at what time makes void: committed offsets, transactions, transactional ids.
+fn start_expiring(
+    session: &Session,
+    groups: &Groups,
+    config: &BrokerConfig,
+    rng: &Rng,
+    shutdown: &Shutdown,
+) {
+    let retention = group::retention::run(groups.clone(), rng.fork("retention"), shutdown.clone());
+    runtime::tasks::spawn("offset retention", shutdown, retention);
+    let timeouts = transactions::timeouts::run(
+        session.clone(),
+        config.transactions,
+        rng.fork("transactions"),
+        shutdown.clone(),
+    );
+    runtime::tasks::spawn("transaction timeouts", shutdown, timeouts);
+    let expiry = transactions::expiry::run(
+        session.clone(),
+        config.transactions,
+        rng.fork("transactional ids"),
+        shutdown.clone(),
+    );
+    runtime::tasks::spawn("transactional ids", shutdown, expiry);
+}
+
+/// Says that the agent is here and how it is, and takes its turn at writing checkpoints. Gives the task that announces
+/// the agent's end.
+fn start_membership(
+    broker: &Broker,
+    told: watch::Sender<Unwell>,
+    shutdown: &Shutdown,
+    closing: &Shutdown,
+) -> JoinHandle<Option<()>> {
+    let (session, resolved) = (&broker.session, &broker.config.resolved);
+    let watched = health::watch(
+        session.clone(),
+        broker.pipeline.clone(),
+        resolved.duration("agent.unwell.after.ms"),
+        told,
+        shutdown.clone(),
+    );
+    runtime::tasks::spawn("health", shutdown, watched);
+    let duty = CheckpointDuty::new(session.clone(), broker.config.checkpoint);
+    runtime::tasks::spawn("checkpoints", shutdown, duty.run(shutdown.clone()));
+    let announced = health::announce_end(
+        session.clone(),
+        broker.config.liveness,
+        resolved.duration("drain.notice.ms"),
+        shutdown.clone(),
+        closing.clone(),
+    );
+    runtime::tasks::spawn("liveness", shutdown, announced)
+}
+
+/// Serves other agents, and tells them what this one appends.
+fn start_peers(broker: &Broker, listener: TcpListener, shutdown: &Shutdown, closing: &Shutdown) {
+    let services = peers::Services {
+        shares: broker.shares.clone(),
+        lender: broker.lender.clone(),
+        keys: broker.keys.clone(),
+    };
+    let serving = peers::listen(listener, broker.session.clone(), services, closing.clone());
+    runtime::tasks::spawn("peers", shutdown, serving);
+    let keys = broker.keys.clone();
+    let notices = peers::notify(broker.session.clone(), keys, closing.clone());
+    runtime::tasks::spawn("notices to peers", shutdown, notices);
 }
 
 async fn serve(
@@ -334,41 +373,8 @@ async fn serve(
     let session = broker.session.clone();
     let replica = session.replica().clone();
     let liveness = broker.config.liveness;
-    let resolved = &broker.config.resolved;
-    let announced = runtime::tasks::spawn(
-        "liveness",
-        &shutdown,
-        health::announce_end(
-            session.clone(),
-            liveness,
-            resolved.duration("drain.notice.ms"),
-            shutdown.clone(),
-            closing.clone(),
-        ),
-    );
-    let watched = health::watch(
-        session.clone(),
-        broker.pipeline.clone(),
-        resolved.duration("agent.unwell.after.ms"),
-        told,
-        shutdown.clone(),
-    );
-    runtime::tasks::spawn("health", &shutdown, watched);
-    let duty = CheckpointDuty::new(session.clone(), broker.config.checkpoint);
-    runtime::tasks::spawn("checkpoints", &shutdown, duty.run(shutdown.clone()));
-    let hints = peers::listen(
-        peer_listener,
-        session.clone(),
-        peers::Services {
-            shares: broker.shares.clone(),
-            lender: broker.lender.clone(),
-            keys: broker.keys.clone(),
-        },
-        closing.clone(),
-    );
-    runtime::tasks::spawn("peers", &shutdown, hints);
-    let notices = peers::notify(session.clone(), broker.keys.clone(), closing.clone());
-    runtime::tasks::spawn("notices to peers", &shutdown, notices);
+    let announced = start_membership(&broker, told, &shutdown, &closing);
+    start_peers(&broker, peer_listener, &shutdown, &closing);
     let (fetcher, ending) = (broker.fetcher.clone(), closing.clone());
     tokio::spawn(async move {
         ending.begun().await;

@@ -22,4 +22,4 @@ pub use config::{
     BrokerConfig, STORE_URL_DEFAULT, TopicConfig, TopicDefaults, metadata_version_max, settings,
 };
 pub use health::Unwell;
-pub use peers::{AppendRelay, Keys};
+pub use peers::relay_appends;

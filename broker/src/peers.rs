@@ -16,22 +16,23 @@ mod telling;
 
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 
+use control_plane::cluster::PeerSecret;
 use control_plane::log::Position;
 use control_plane::replica::Session;
 use object_format::AgentEpoch;
-use runtime::Shutdown;
+use runtime::{Rng, SharedClock, Shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use crate::share::{PEER_MAGIC, Shares};
-use crate::zone_cache::{MAGIC as BLOCKS_MAGIC, SharedLender};
+use crate::zone_cache::{Lender, MAGIC as BLOCKS_MAGIC};
 
-pub use appending::AppendRelay;
-pub use keys::Keys;
+pub(crate) use keys::Keys;
 
 /// Peers that may be connected at once.
 const CONNECTIONS_MAX: usize = 1024;
@@ -55,9 +56,27 @@ pub(crate) struct Services {
     /// Calls of share-partitions.
     pub shares: Shares,
     /// Blocks, unless this agent gives none.
-    pub lender: Option<SharedLender>,
+    pub lender: Option<Arc<Lender>>,
     /// By which others are known, if there is a secret. Without it nothing is appended for them, nor believed of them.
     pub keys: Option<Keys>,
+}
+
+/// From now on the agent that appends for all is asked to append what the process of `session` has to say. Gives by what
+/// others know the process.
+pub fn relay_appends(
+    session: &Session,
+    secret: PeerSecret,
+    clock: &SharedClock,
+    rng: &Rng,
+) -> Keys {
+    let keys = Keys {
+        own: session.epoch(),
+        secret,
+        rng: rng.fork("peers"),
+    };
+    let relay = appending::AppendRelay::new(session.clone(), keys.clone(), clock.clone());
+    session.replica().append_through(Arc::new(relay));
+    keys
 }
 
 /// Takes hints from other agents, and serves them, until `shutdown` begins.
@@ -67,7 +86,7 @@ pub(crate) async fn listen(
     services: Services,
     shutdown: Shutdown,
 ) {
-    let slots = std::sync::Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Some(accepted) = shutdown.unless_begun(listener.accept()).await else {
             return;
@@ -83,13 +102,13 @@ pub(crate) async fn listen(
         tokio::spawn(async move {
             let _slot = slot;
             shutdown
-                .unless_begun(take_hints(stream, session, services))
+                .unless_begun(serve(stream, session, services))
                 .await;
         });
     }
 }
 
-async fn take_hints(mut stream: TcpStream, session: Session, services: Services) {
+async fn serve(mut stream: TcpStream, session: Session, services: Services) {
     while let Ok(position) = stream.read_u64().await {
         match position {
             PEER_MAGIC => return services.shares.serve_peer(stream).await,

@@ -1,10 +1,9 @@
 //! `millrace compactor`: the background duties as a process of their own.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{AppendRelay, BrokerConfig, Keys};
+use broker::BrokerConfig;
 use control_plane::replica::{CheckpointDuty, Replica, ReplicaParts, Session, keep_alive};
 use control_plane::state::{RegisterAgent, State};
 use runtime::settings::Resolved;
@@ -201,13 +200,7 @@ impl Joined {
         };
         let session = replica.join(registration, shutdown).await?;
         if let Some(secret) = opened.parts.peer_secret {
-            let keys = Keys {
-                own: session.epoch(),
-                secret,
-                rng: rng.fork("peers"),
-            };
-            let relay = AppendRelay::new(session.clone(), keys, clock.clone());
-            session.replica().append_through(Arc::new(relay));
+            broker::relay_appends(&session, secret, clock, rng);
         }
         let parts = ::compactor::Parts {
             session: session.clone(),

@@ -60,7 +60,7 @@ fn appender(state: &State, doubtful: &BTreeSet<AgentEpoch>) -> Option<(AgentEpoc
 /// Has the agent that appends for all append what this process has to say, once it is connected to it. Nothing waits for
 /// a connection: meanwhile the process appends itself.
 #[derive(Clone)]
-pub struct AppendRelay(Arc<Inner>);
+pub(super) struct AppendRelay(Arc<Inner>);
 
 struct Inner {
     session: Session,

@@ -4,7 +4,6 @@
 //! responses, and who asks when that is taken is told at once to go elsewhere: clients come first.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -213,9 +212,6 @@ async fn write_answers(
     }
     Ok(())
 }
-
-/// A lender, shared by all connections.
-pub(crate) type SharedLender = Arc<Lender>;
 
 #[cfg(test)]
 mod tests;

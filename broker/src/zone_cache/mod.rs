@@ -34,7 +34,7 @@ use connection::AskError;
 use link::Link;
 use race::{Fared, Patience, race};
 
-pub(crate) use lender::{Lender, MAGIC, SharedLender};
+pub(crate) use lender::{Lender, MAGIC};
 
 /// Bounds of the zone cache.
 #[derive(Clone, Copy, Debug)]
