@@ -13,7 +13,7 @@ use runtime::{Rng, SharedClock, Shutdown, SystemClock};
 use crate::process::{Process, init_logging, listen_for_signals};
 use crate::settings_args;
 use crate::tools::table::{Align, Table};
-use crate::{Failure, plane};
+use crate::{Failure, direct, plane};
 
 /// Rewrite small objects, apply retention, collect garbage, verify what is stored.
 #[derive(clap::Args, Debug)]
@@ -231,18 +231,9 @@ impl Joined {
 /// Shows what waits to be done.
 async fn status(args: settings_args::Args) -> Result<(), Failure> {
     let settings = args.resolve(&[("store.url", broker::STORE_URL_DEFAULT)])?;
-    let (clock, rng) = (SystemClock::shared(), Rng::from_os());
-    let opened = plane::open(plane::Access::Look, &settings, &clock, &rng).await?;
     let config = ::compactor::Config::new(&settings);
-    let replica = ReplicaParts {
-        log: opened.parts.log,
-        checkpoints: opened.parts.checkpoints,
-        clock,
-        rng,
-    };
-    let shutdown = Shutdown::default();
-    let replica = Replica::open(replica, &shutdown).await?;
-    replica.read(|state| show_status(state, &config));
+    let opened = direct::open(plane::Access::Look, &settings).await?;
+    opened.replica.read(|state| show_status(state, &config));
     Ok(())
 }
 

@@ -4,18 +4,19 @@
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use control_plane::replica::{Replica, ReplicaParts};
 use control_plane::state::{Extent, Partition, ProducerState, State, Topic};
 use object_format::batch::{self, BatchHeader};
 use object_format::{ObjectId, TopicId, TopicPartition, object, path};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use runtime::{Rng, Shutdown, SystemClock};
+use runtime::settings::Resolved;
+use runtime::{Rng, SystemClock};
 
 use crate::deleted::{purged, time};
+use crate::plane::{self, Access};
 use crate::settings_args;
 use crate::tools::table::{Align, Table};
-use crate::{Failure, plane};
+use crate::{Failure, direct};
 
 /// Show what the bucket and the metadata really hold.
 #[derive(clap::Args, Debug)]
@@ -73,27 +74,16 @@ pub async fn run(args: Args) -> ExitCode {
     }
 }
 
-async fn open(settings: settings_args::Args) -> Result<broker::Parts, Failure> {
-    let settings = settings.resolve(&[("store.url", broker::STORE_URL_DEFAULT)])?;
-    let (clock, rng) = (SystemClock::shared(), Rng::from_os());
-    let opened = plane::open(plane::Access::Look, &settings, &clock, &rng).await?;
-    Ok(opened.parts)
+fn resolved(settings: settings_args::Args) -> Result<Resolved, Failure> {
+    settings.resolve(&[("store.url", broker::STORE_URL_DEFAULT)])
 }
 
 async fn inspect_state(
     settings: settings_args::Args,
     show: impl FnOnce(&State) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let parts = open(settings).await?;
-    let shutdown = Shutdown::default();
-    let replica = ReplicaParts {
-        log: parts.log,
-        checkpoints: parts.checkpoints,
-        clock: parts.clock,
-        rng: parts.rng,
-    };
-    let replica = Replica::open(replica, &shutdown).await?;
-    replica.read(|state| {
+    let opened = direct::open(Access::Look, &resolved(settings)?).await?;
+    opened.replica.read(|state| {
         sayln!(
             "metadata log position {}, version {}",
             state.position(),
@@ -252,7 +242,9 @@ async fn inspect_object(name: &str, settings: settings_args::Args) -> Result<(),
         Err(_) => {
             let key = key_of(name)
                 .ok_or_else(|| format!("{name:?} is no file, key or id of an object"))?;
-            let store = open(settings).await?.fetch_store;
+            let (clock, rng) = (SystemClock::shared(), Rng::from_os());
+            let opened = plane::open(Access::Look, &resolved(settings)?, &clock, &rng).await?;
+            let store = opened.parts.fetch_store;
             sayln!("key {key}");
             store.get(&Path::from(key)).await?.bytes().await?
         }
