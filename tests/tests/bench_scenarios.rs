@@ -35,6 +35,55 @@ const SCENARIOS: [&str; 8] = [
     "cost",
 ];
 
+/// That a scenario kept all promises, and measured what it is to measure.
+fn assert_sound(scenario: &Value) {
+    let (name, run) = (&scenario["scenario"], &scenario["runs"][0]);
+    assert_eq!(run["violations"], Value::Array(vec![]), "{name}");
+    let groups = scenario["settings"]["groups"].as_u64().unwrap();
+    let verification = &run["verification"];
+    let acknowledged = verification["acknowledged"].as_u64().unwrap();
+    assert!(acknowledged > 0, "{name}: {verification}");
+    assert_eq!(
+        verification["received"],
+        acknowledged * groups,
+        "{name}: each group reads all"
+    );
+    assert_eq!(verification["verified"], verification["received"], "{name}");
+    assert!(
+        scenario["means"]["produce MiB/s"].as_f64().unwrap() > 0.0,
+        "{name}"
+    );
+    assert!(
+        scenario["means"]["ack p99.9 ms"].as_f64().unwrap() > 0.0,
+        "{name}"
+    );
+    let cost = &run["phases"][0]["cost"];
+    assert!(
+        cost["puts_per_gib"].as_f64().unwrap() > 0.0,
+        "{name}: {cost}"
+    );
+    assert!(
+        cost["dollars_per_gib"].as_f64().unwrap() > 0.0,
+        "{name}: {cost}"
+    );
+    assert!(
+        cost["broker_memory_peak_bytes"].as_u64().unwrap() > 1 << 20,
+        "{name}: {cost}"
+    );
+    let puts = cost["store_latency"].as_array().unwrap();
+    assert!(
+        puts.iter()
+            .any(|l| l["operation"] == "put" && l["duty"] == "produce"),
+        "{name}"
+    );
+    let waits = name != "cold-catch-up";
+    assert_eq!(
+        run["phases"][0]["end_to_end"]["allowed_p50_ms"].is_number(),
+        waits,
+        "{name}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_scenario_runs_and_every_record_comes_back_once() {
     let (store, results) = (Place::folder().unwrap(), tempfile::tempdir().unwrap());
@@ -63,53 +112,7 @@ async fn every_scenario_runs_and_every_record_comes_back_once() {
         .map(|s| s["scenario"].as_str().unwrap())
         .collect();
     assert_eq!(names, SCENARIOS);
-    for scenario in scenarios {
-        let (name, run) = (&scenario["scenario"], &scenario["runs"][0]);
-        assert_eq!(run["violations"], Value::Array(vec![]), "{name}");
-        let groups = scenario["settings"]["groups"].as_u64().unwrap();
-        let verification = &run["verification"];
-        let acknowledged = verification["acknowledged"].as_u64().unwrap();
-        assert!(acknowledged > 0, "{name}: {verification}");
-        assert_eq!(
-            verification["received"],
-            acknowledged * groups,
-            "{name}: each group reads all"
-        );
-        assert_eq!(verification["verified"], verification["received"], "{name}");
-        assert!(
-            scenario["means"]["produce MiB/s"].as_f64().unwrap() > 0.0,
-            "{name}"
-        );
-        assert!(
-            scenario["means"]["ack p99.9 ms"].as_f64().unwrap() > 0.0,
-            "{name}"
-        );
-        let cost = &run["phases"][0]["cost"];
-        assert!(
-            cost["puts_per_gib"].as_f64().unwrap() > 0.0,
-            "{name}: {cost}"
-        );
-        assert!(
-            cost["dollars_per_gib"].as_f64().unwrap() > 0.0,
-            "{name}: {cost}"
-        );
-        assert!(
-            cost["broker_memory_peak_bytes"].as_u64().unwrap() > 1 << 20,
-            "{name}: {cost}"
-        );
-        let puts = cost["store_latency"].as_array().unwrap();
-        assert!(
-            puts.iter()
-                .any(|l| l["operation"] == "put" && l["duty"] == "produce"),
-            "{name}"
-        );
-        let waits = name != "cold-catch-up";
-        assert_eq!(
-            run["phases"][0]["end_to_end"]["allowed_p50_ms"].is_number(),
-            waits,
-            "{name}"
-        );
-    }
+    scenarios.iter().for_each(assert_sound);
     let of = |name: &str| scenarios.iter().find(|s| s["scenario"] == name).unwrap();
     let phases = |name: &str| {
         let phases = of(name)["runs"][0]["phases"].as_array().unwrap();
