@@ -1,9 +1,9 @@
 //! Blocks of objects in memory: what was read lately, and what this agent has just written.
 //!
 //! However many readers want a block at once, it is read once, and what one read said, all of them
-//! are told. What belongs to another agent of the zone is read from that one, see [`super::zone`]. A failed read leaves nothing behind. Memory is bounded by the cache's own limit and by
-//! the number of reads under way; blocks that the cache has let go live only as long as their
-//! readers.
+//! are told. What belongs to another agent of the zone is read from that one, see [`super::zone`].
+//! A failed read leaves nothing behind. Memory is bounded by the cache's own limit and by the
+//! number of reads under way; blocks that the cache has let go live only as long as their readers.
 //!
 //! What readers that are behind have read is kept apart from what was just written or is read by
 //! those who keep up: it takes a bounded part of the memory, and only while somebody is behind. So
