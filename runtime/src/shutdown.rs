@@ -58,28 +58,16 @@ struct Node {
     token: CancellationToken,
     begun: OnceLock<(Reason, Instant)>,
     drain: Duration,
-    parent: Option<Shutdown>,
 }
 
 impl Shutdown {
     /// A handle whose drain lasts at most `drain`.
     pub fn new(drain: Duration) -> Self {
-        Self::node(CancellationToken::new(), drain, None)
-    }
-
-    fn node(token: CancellationToken, drain: Duration, parent: Option<Self>) -> Self {
         Self(Arc::new(Node {
-            token,
+            token: CancellationToken::new(),
             begun: OnceLock::new(),
             drain,
-            parent,
         }))
-    }
-
-    /// A handle that begins when this one does, and can begin alone without this one noticing.
-    #[must_use]
-    pub fn child(&self) -> Self {
-        Self::node(self.0.token.child_token(), self.0.drain, Some(self.clone()))
     }
 
     /// Begins the end. Only the first call of this or [`Shutdown::begin_because`] counts.
@@ -105,14 +93,14 @@ impl Shutdown {
         self.0.token.is_cancelled()
     }
 
-    /// Why it began, this handle's own reason before its parent's.
+    /// Why it began.
     pub fn reason(&self) -> Option<Reason> {
-        self.first().map(|(reason, _)| reason)
+        self.0.begun.get().map(|(reason, _)| reason.clone())
     }
 
     /// When the drain ends, once the shutdown has begun.
     pub fn deadline(&self) -> Option<Instant> {
-        self.first().map(|(_, at)| at + self.0.drain)
+        self.0.begun.get().map(|(_, at)| *at + self.0.drain)
     }
 
     /// Returns when the drain is over: the shutdown has begun and its time has passed.
@@ -139,11 +127,6 @@ impl Shutdown {
             () = self.begun() => None,
             done = work => Some(done),
         }
-    }
-
-    fn first(&self) -> Option<(Reason, Instant)> {
-        let own = self.0.begun.get().cloned();
-        own.or_else(|| self.0.parent.as_ref().and_then(Self::first))
     }
 }
 
@@ -201,19 +184,6 @@ mod tests {
         assert_eq!(shutdown.reason(), Some(failed.clone()));
         assert_eq!(failed.exit_code(), 1);
         assert_eq!(Reason::Requested.exit_code(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_child_follows_its_parent_and_not_the_reverse() {
-        let parent = Shutdown::new(Duration::from_secs(5));
-        let (one, other) = (parent.child(), parent.child());
-        one.begin();
-        one.begun().await;
-        assert!(!parent.is_begun() && !other.is_begun());
-        parent.begin_because(Reason::Signal("SIGTERM"));
-        other.begun().await;
-        assert_eq!(other.reason(), Some(Reason::Signal("SIGTERM")));
-        assert_eq!(one.reason(), Some(Reason::Requested));
     }
 
     #[tokio::test(start_paused = true)]

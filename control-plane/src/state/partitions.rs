@@ -464,16 +464,6 @@ impl State {
         self.partitions.get(&of).map(|partition| &**partition)
     }
 
-    /// All partitions from this one on.
-    pub fn partitions_from(
-        &self,
-        from: TopicPartition,
-    ) -> impl Iterator<Item = (TopicPartition, &Partition)> {
-        self.partitions
-            .range(from..)
-            .map(|(&key, partition)| (key, &**partition))
-    }
-
     /// All partitions.
     pub fn partitions(&self) -> impl Iterator<Item = (TopicPartition, &Partition)> {
         self.partitions
