@@ -52,13 +52,6 @@ impl AdminServer {
         })
     }
 
-    /// Serves these routes too. They may not be any of its own.
-    #[must_use]
-    pub fn with_routes(mut self, routes: Router) -> Self {
-        self.routes = self.routes.merge(routes);
-        self
-    }
-
     /// The address it is bound to.
     pub fn address(&self) -> SocketAddr {
         self.address
