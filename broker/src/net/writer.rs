@@ -1,12 +1,10 @@
 //! Replies on their way back to one client: in the order of the requests, whatever the order in
 //! which they are ready.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -89,7 +87,6 @@ struct ReplyQueue {
 struct Batch {
     chunks: VecDeque<Bytes>,
     answered: Vec<Answered>,
-    _held: Vec<Arc<dyn Any + Send + Sync>>,
     close: Option<String>,
 }
 
@@ -196,8 +193,7 @@ impl ReplyQueue {
 impl Batch {
     fn add(&mut self, reply: Reply) -> i16 {
         match reply {
-            Reply::Response(mut response) => {
-                self._held.extend(response.take_held());
+            Reply::Response(response) => {
                 let error_code = response.error_code();
                 self.chunks.append(&mut response.into_chunks());
                 error_code

@@ -1,8 +1,6 @@
 //! A response as it goes to the socket: a chain of byte slices, length prefix and header included.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
@@ -15,9 +13,7 @@ use super::{WireError, api_name};
 #[derive(Debug, Clone, Default)]
 pub struct ResponseBytes {
     chunks: VecDeque<Bytes>,
-    length: usize,
     error_code: i16,
-    held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl ResponseBytes {
@@ -27,12 +23,9 @@ impl ResponseBytes {
             .into_iter()
             .filter(|chunk| !chunk.is_empty())
             .collect();
-        let length = chunks.iter().map(Bytes::len).sum();
         Self {
             chunks,
-            length,
             error_code: 0,
-            held: None,
         }
     }
 
@@ -43,27 +36,9 @@ impl ResponseBytes {
         self
     }
 
-    /// The same response, which keeps `held` alive until it has been written: the permit for the
-    /// memory it takes, for example.
-    #[must_use]
-    pub fn holding(mut self, held: impl Any + Send + Sync) -> Self {
-        self.held = Some(Arc::new(held));
-        self
-    }
-
-    /// What is to be kept alive until the response has been written.
-    pub fn take_held(&mut self) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.held.take()
-    }
-
     /// The Kafka error code that the metrics count this response under; 0 is success.
     pub fn error_code(&self) -> i16 {
         self.error_code
-    }
-
-    /// The length of the frame in bytes, its length prefix included.
-    pub fn frame_bytes(&self) -> usize {
-        self.length
     }
 
     /// The slices in the order of writing.
@@ -134,7 +109,6 @@ mod tests {
             let encoded = encode_response(api_key, version, 7, &T::default()).unwrap();
             assert_eq!(encoded.chunks.len(), 1);
             let mut frame = encoded.chunks[0].clone();
-            assert_eq!(frame.len(), encoded.frame_bytes());
             assert_eq!(bytes::Buf::get_i32(&mut frame) as usize, frame.len());
             let header_version = api_key.response_header_version(version);
             let header = ResponseHeader::decode(&mut frame, header_version).unwrap();
@@ -157,6 +131,7 @@ mod tests {
     fn an_api_versions_response_has_the_oldest_header() {
         let body = ApiVersionsResponse::default();
         let encoded = encode_response(ApiKey::ApiVersions, 4, 7, &body).unwrap();
-        assert_eq!(encoded.frame_bytes(), 4 + 4 + body.compute_size(4).unwrap());
+        let expected = 4 + 4 + body.compute_size(4).unwrap();
+        assert_eq!(encoded.chunks[0].len(), expected);
     }
 }

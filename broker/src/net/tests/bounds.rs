@@ -222,18 +222,29 @@ async fn what_a_request_decodes_into_counts_too() {
     assert!(taken() > 1_000_000, "{} bytes are held", taken());
 }
 
+/// Bytes that are noticed when they go.
+struct Noticed {
+    bytes: Vec<u8>,
+    _notice: Arc<()>,
+}
+
+impl AsRef<[u8]> for Noticed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 #[tokio::test]
-async fn what_a_response_holds_is_let_go_when_it_is_written() {
-    let held = Arc::new(());
-    let holding = Arc::downgrade(&held);
-    let held = parking_lot::Mutex::new(Some(held));
+async fn a_response_is_let_go_when_it_is_written() {
+    let notice = Arc::new(());
+    let holding = Arc::downgrade(&notice);
+    let notice = parking_lot::Mutex::new(Some(notice));
     let server = server_with(NetConfig::default(), move |request| {
-        match response_of(request.correlation_id(), [Bytes::from(vec![0; 10_000])]) {
-            Reply::Response(bytes) => {
-                Pending::Ready(Reply::Response(bytes.holding(held.lock().take())))
-            }
-            other => Pending::Ready(other),
-        }
+        let bytes = Bytes::from_owner(Noticed {
+            bytes: vec![0; 10_000],
+            _notice: notice.lock().take().unwrap(),
+        });
+        Pending::Ready(response_of(request.correlation_id(), [bytes]))
     });
     let mut connection = connect(&server, 100);
     connection.send(request(1)).await;
