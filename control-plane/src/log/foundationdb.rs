@@ -11,6 +11,7 @@ mod begin;
 mod chunks;
 mod client;
 mod database;
+mod error;
 #[cfg(test)]
 mod fake;
 mod follow;
@@ -29,7 +30,6 @@ mod tail;
 mod tests;
 mod trim;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ pub use address::Address;
 pub use begin::Beginning;
 use client::Client;
 use database::CallError;
+pub use error::OpenError;
 use follow::{Goal, Request};
 use keys::{Place, Stamp};
 #[cfg(feature = "foundationdb")]
@@ -120,98 +121,6 @@ impl<'a> Claim<'a> {
             Self::Moved { log, .. } => Some(log),
         }
     }
-}
-
-/// Why a log cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The address is malformed.
-    #[error(
-        "{text:?} names no FoundationDB cluster: {why}; write fdb:/path/to/fdb.cluster or \
-             fdb:/path/to/fdb.cluster?prefix=NAME"
-    )]
-    Address {
-        /// What was given.
-        text: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The cluster file is missing or is none.
-    #[error("{path} is no FoundationDB cluster file: {why}", path = path.display())]
-    ClusterFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The client library is of another version, or was stopped.
-    #[error("the FoundationDB client cannot be used: {0}")]
-    Library(String),
-    /// Nobody answers.
-    #[error(
-        "the FoundationDB cluster of {address} ({connection}) does not answer: {why}; is it running, is its database \
-         configured, can its coordinators be reached from here, and is it of version 7.3?"
-    )]
-    Unreachable {
-        /// What was opened.
-        address: Address,
-        /// The line of the cluster file.
-        connection: String,
-        /// What the last attempt met.
-        why: String,
-    },
-    /// Another cluster's log is there.
-    #[error(
-        "{address} holds the metadata log of cluster {owner}, and the bucket is that of cluster {cluster_id}: this is \
-         another cluster's prefix, or another cluster's bucket; give each cluster a prefix of its own (?prefix=NAME)"
-    )]
-    Foreign {
-        /// What was opened.
-        address: Address,
-        /// Whose it is.
-        owner: String,
-        /// Who opened it.
-        cluster_id: String,
-    },
-    /// There is another log of this cluster.
-    #[error(
-        "{address} holds a metadata log of this cluster that is not its present one, which was moved since: is it the right \
-         cluster file and prefix?"
-    )]
-    Superseded {
-        /// What was opened.
-        address: Address,
-    },
-    /// A log of this cluster is there already, which was never moved away.
-    #[error(
-        "{address} holds a metadata log of this cluster already: choose another prefix (?prefix=NAME)"
-    )]
-    InUse {
-        /// Where one was to begin.
-        address: Address,
-    },
-    /// There is something else.
-    #[error(
-        "{address} holds keys that are not those of a metadata log; choose another prefix (?prefix=NAME)"
-    )]
-    NotALog {
-        /// What was opened.
-        address: Address,
-    },
-    /// There is nothing.
-    #[error("there is no metadata log at {address}: is it the right cluster file and prefix?")]
-    Absent {
-        /// What was opened.
-        address: Address,
-    },
-    /// What is stored cannot be used.
-    #[error("the metadata log at {address} cannot be used: {why}")]
-    Unusable {
-        /// What was opened.
-        address: Address,
-        /// What is wrong with it.
-        why: String,
-    },
 }
 
 /// What the handle and the task that keeps the tail share.
@@ -341,7 +250,7 @@ impl FoundationLog {
             faults: Mutex::default(),
         };
         let read = log.advance(Goal::Now).await;
-        read.map_err(|error| unreachable(address, connection, &error))?;
+        read.map_err(|error| OpenError::unreachable(address, connection, &error))?;
         Ok(log)
     }
 
@@ -356,14 +265,6 @@ impl FoundationLog {
     }
 }
 
-fn unreachable(address: &Address, connection: &str, error: &CallError) -> OpenError {
-    OpenError::Unreachable {
-        address: address.clone(),
-        connection: connection.to_owned(),
-        why: error.to_string(),
-    }
-}
-
 /// What is asked of a cluster before its log is open.
 async fn within<T>(
     limit: Duration,
@@ -375,7 +276,7 @@ async fn within<T>(
         Err(_) => Err(CallError::Silent(limit)),
         Ok(answer) => answer?,
     };
-    answer.map_err(|error| unreachable(address, connection, &error))
+    answer.map_err(|error| OpenError::unreachable(address, connection, &error))
 }
 
 /// A client of the cluster, of which nothing is asked yet, and the line of its cluster file.
@@ -389,7 +290,7 @@ fn connect(
     network::start()?;
     let path = address.cluster_file.to_string_lossy();
     let cluster = real::Cluster::new(&path, timeout);
-    let cluster = cluster.map_err(|error| unreachable(address, &connection, &error))?;
+    let cluster = cluster.map_err(|error| OpenError::unreachable(address, &connection, &error))?;
     let client = Client::new(cluster, &address.prefix, timeout, clock);
     Ok((client, connection))
 }
