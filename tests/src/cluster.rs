@@ -39,6 +39,14 @@ pub async fn agents(bootstrap: &str) -> io::Result<BTreeSet<String>> {
     Ok(response.brokers.iter().map(address).collect())
 }
 
+/// Where clients connect to these.
+pub fn addresses(processes: &[Process]) -> Vec<&str> {
+    processes
+        .iter()
+        .map(|process| process.bootstrap.as_str())
+        .collect()
+}
+
 /// Waits until each of these tells clients of all of them and of no other.
 ///
 /// # Panics

@@ -198,6 +198,18 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
+    /// SIGTERM: it drains, and exits with 0.
+    ///
+    /// # Panics
+    /// It does not within that time, or exits otherwise.
+    pub async fn stop(&mut self, within: Duration) {
+        self.terminate();
+        let status = self.wait(within).await;
+        let log = self.log().join("\n");
+        let is_orderly = status.is_some_and(|status| status.success());
+        assert!(is_orderly, "{status:?} after SIGTERM:\n{log}");
+    }
+
     /// Waits for its end. `None` if it still runs after that time.
     pub async fn wait(&mut self, within: Duration) -> Option<ExitStatus> {
         if self.status.is_none() {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tests::cluster::until_all_list;
+use tests::cluster::{addresses, until_all_list};
 use tests::place::Place;
 use tests::process::Process;
 use tests::raw::Raw;
@@ -43,9 +43,7 @@ async fn agents_do_not_race_and_go_on_without_the_one_that_appends() {
     let mut raw = Raw::connect(&processes[0].bootstrap).await.unwrap();
     assert_eq!(raw.create_topic(TOPIC, PARTITIONS).await.unwrap(), 0);
 
-    let bootstraps: Vec<String> = processes.iter().map(|p| p.bootstrap.clone()).collect();
-    let all: Vec<&str> = bootstraps.iter().map(String::as_str).collect();
-    let mut load = Workload::start(TOPIC, PARTITIONS, PRODUCERS, &all);
+    let mut load = Workload::start(TOPIC, PARTITIONS, PRODUCERS, &addresses(&processes));
     load.progress(50).await;
     let before = place.faults().counts().of(Op::Put);
     load.progress(300).await;
@@ -63,7 +61,7 @@ async fn agents_do_not_race_and_go_on_without_the_one_that_appends() {
     processes[0].resume();
     load.progress(100).await;
     processes[0].kill().await;
-    load.set_addresses(&all[1..]);
+    load.set_addresses(&addresses(&processes[1..]));
     load.progress(200).await;
     let acknowledged = load.finish().await;
     for process in &processes[1..] {

@@ -92,9 +92,7 @@ async fn rewrites_under_kills(store: &str, env: &[(String, String)]) {
     )
     .await;
     for compactor in [&mut first, &mut second] {
-        compactor.terminate();
-        let status = compactor.wait(EXIT_WITHIN).await.unwrap();
-        assert!(status.success(), "{status} after SIGTERM");
+        compactor.stop(EXIT_WITHIN).await;
     }
     for agent in &agents {
         workload::verify(&agent.bootstrap, TOPIC, PARTITIONS, &acknowledged).await;

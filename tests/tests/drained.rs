@@ -61,9 +61,7 @@ async fn assert_drains_under_load(place: &Place) {
     let producers = start_producers(&process, &tally).await;
     let running = produce_to_the_end(producers);
     tally.reached(60).await;
-    process.terminate();
-    let status = process.wait(EXIT_WITHIN).await;
-    assert_eq!(status.and_then(|status| status.code()), Some(0));
+    process.stop(EXIT_WITHIN).await;
     let producers = running.join_all().await;
     assert_only_what_was_acknowledged(place, &producers).await;
 }
@@ -140,9 +138,7 @@ async fn a_store_that_hangs_does_not_keep_it_longer_than_the_drain_timeout() {
     for producer in &mut producers {
         producer.send().await.unwrap();
     }
-    process.terminate();
-    let status = process.wait(EXIT_WITHIN).await;
-    assert_eq!(status.and_then(|status| status.code()), Some(0));
+    process.stop(EXIT_WITHIN).await;
     place.faults().clear();
     assert_only_what_was_acknowledged(&place, &producers).await;
 }

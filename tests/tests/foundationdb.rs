@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use tests::cluster::until;
+use tests::cluster::{addresses, until};
 use tests::fdb_server::{self, Server};
 use tests::foundationdb::{is_built_in, metadata};
 use tests::place::Place;
@@ -70,9 +70,7 @@ async fn keeps_its_word(trouble: impl AsyncFnOnce(&mut Cluster, &mut Vec<Process
     let mut compactors = vec![cluster.compactor("x").await, cluster.compactor("y").await];
     let mut raw = Raw::connect(&agents[0].bootstrap).await.unwrap();
     assert_eq!(raw.create_topic(TOPIC, PARTITIONS).await.unwrap(), 0);
-    let addresses: Vec<String> = agents.iter().map(|a| a.bootstrap.clone()).collect();
-    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-    let mut load = Workload::start(TOPIC, PARTITIONS, PRODUCERS, &addresses);
+    let mut load = Workload::start(TOPIC, PARTITIONS, PRODUCERS, &addresses(&agents));
     load.progress(60).await;
     trouble(&mut cluster, &mut agents, &mut load).await;
     load.progress(60).await;
@@ -93,8 +91,7 @@ async fn agents_killed_in_turn_lose_nothing() {
             agents[at].kill().await;
             load.progress(40).await;
             agents[at] = cluster.agent(id).await;
-            let addresses: Vec<&str> = agents.iter().map(|a| a.bootstrap.as_str()).collect();
-            load.set_addresses(&addresses);
+            load.set_addresses(&addresses(agents));
             load.progress(40).await;
         }
     })
@@ -210,9 +207,7 @@ async fn another_log_than_its_own_is_refused_to_a_cluster() {
         .start()
         .await
         .unwrap();
-    first.terminate();
-    let status = first.wait(Duration::from_secs(30)).await;
-    assert!(status.unwrap().success(), "it exits with {status:?}");
+    first.stop(Duration::from_secs(30)).await;
 
     refused(&place, &log("wrong"), &["no metadata log", "prefix"]).await;
     refused(&place, "bucket", &["in FoundationDB", "--metadata fdb:"]).await;

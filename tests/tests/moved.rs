@@ -12,7 +12,7 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::{GroupId, OffsetCommitRequest, OffsetFetchRequest};
 use kafka_protocol::protocol::StrBytes;
 use parking_lot::Mutex;
-use tests::cluster::until;
+use tests::cluster::{addresses, until};
 use tests::fdb_server::{self, Server};
 use tests::foundationdb::{is_built_in, metadata};
 use tests::place::Place;
@@ -109,13 +109,6 @@ async fn have_stopped(agents: &mut [Process], to: &str) {
         let log = agent.log().join("\n");
         assert!(log.contains(&format!("--metadata {to}")), "{log}");
     }
-}
-
-fn addresses(agents: &[Process]) -> Vec<&str> {
-    agents
-        .iter()
-        .map(|agent| agent.bootstrap.as_str())
-        .collect()
 }
 
 /// Commits an offset for a consumer without a group's membership, at whichever agent coordinates it.
@@ -283,9 +276,7 @@ async fn a_move_that_cannot_work_changes_nothing() {
     // Nothing of all that has stopped it.
     let mut raw = Raw::connect(&agent.bootstrap).await.unwrap();
     assert_eq!(raw.create_topic(TOPIC, 1).await.unwrap(), 0);
-    agent.terminate();
-    let status = agent.wait(WITHIN).await.unwrap();
-    assert!(status.success(), "{status:?}");
+    agent.stop(WITHIN).await;
     let args = ["metadata", "move", "--store", &place.url, "--to", &own];
     tool::succeeds(&args, &[]);
 }

@@ -173,8 +173,7 @@ async fn a_thousand_partitions_are_one_object_and_one_session_reads_them_all() {
         assert_eq!(objects, 1, "1,000 partitions in {objects} objects");
     }
     read_all_fairly(&mut raw, ROUNDS).await;
-    agent.terminate();
-    assert!(agent.wait(Duration::from_secs(30)).await.unwrap().success());
+    agent.stop(Duration::from_secs(30)).await;
 
     // Nothing is in memory: one GET brings an object, however many partitions are read from it.
     let agent = place.broker("reader").start().await.unwrap();

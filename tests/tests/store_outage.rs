@@ -178,8 +178,7 @@ async fn consumers_are_told_of_records_that_cannot_be_read_and_get_them_later() 
     assert_eq!(raw.create_topic(TOPIC, 1).await.unwrap(), 0);
     let batch = Batch::of_values(["kept"]).encode();
     assert_eq!(raw.produce(TOPIC, 0, batch).await.unwrap().error_code, 0);
-    process.terminate();
-    assert!(process.wait(RECOVERED_WITHIN).await.unwrap().success());
+    process.stop(RECOVERED_WITHIN).await;
 
     // A new one has nothing in its cache.
     let process = launch(&place).start().await.unwrap();

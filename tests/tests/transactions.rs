@@ -581,9 +581,7 @@ async fn atomic(seed: u64) {
         match rng.below(3) {
             0 => agents[at].kill().await,
             1 => {
-                agents[at].terminate();
-                let status = agents[at].wait(Duration::from_secs(15)).await;
-                assert_eq!(status.and_then(|status| status.code()), Some(0));
+                agents[at].stop(Duration::from_secs(15)).await;
             }
             _ => {
                 agents[at].pause();

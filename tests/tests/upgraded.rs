@@ -8,8 +8,9 @@
 
 use std::time::Duration;
 
+use tests::cluster::addresses;
 use tests::place::Place;
-use tests::process::{Launch, Process};
+use tests::process::Launch;
 use tests::raw::Raw;
 use tests::tool;
 use tests::workload::{self, Workload};
@@ -59,19 +60,6 @@ fn version(place: &Place) -> String {
     version.trim_start_matches("version:").trim().to_owned()
 }
 
-async fn ends_well(process: &mut Process) {
-    process.terminate();
-    let status = process.wait(EXIT_WITHIN).await.expect("it ends");
-    assert!(status.success(), "{status:?}: {}", process.log().join("\n"));
-}
-
-fn addresses(agents: &[Process]) -> Vec<&str> {
-    agents
-        .iter()
-        .map(|agent| agent.bootstrap.as_str())
-        .collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn agents_are_replaced_by_a_newer_build_under_load_and_the_version_is_raised() {
     let place = Place::folder().unwrap();
@@ -91,7 +79,7 @@ async fn agents_are_replaced_by_a_newer_build_under_load_and_the_version_is_rais
             &["versions up to 1 only", "upgrade it first"],
         );
         let newer = agent(&place, id);
-        ends_well(&mut agents[at]).await;
+        agents[at].stop(EXIT_WITHIN).await;
         agents[at] = newer.start().await.unwrap();
         load.set_addresses(&addresses(&agents));
         load.progress(60).await;
@@ -99,7 +87,7 @@ async fn agents_are_replaced_by_a_newer_build_under_load_and_the_version_is_rais
     }
     // The last of the older build is the compactor.
     refuses(&place, &["metadata", "upgrade"], &["agent x knows"]);
-    ends_well(&mut duties).await;
+    duties.stop(EXIT_WITHIN).await;
     let mut duties = compactor(&place).start().await.unwrap();
     let raised = succeeds(&place, &["metadata", "upgrade"]);
     assert!(raised.contains("from 1 to 2"), "{raised}");
@@ -118,7 +106,7 @@ async fn agents_are_replaced_by_a_newer_build_under_load_and_the_version_is_rais
         workload::verify(&agent.bootstrap, TOPIC, PARTITIONS, &acknowledged).await;
     }
     for process in agents.iter_mut().chain([&mut duties]) {
-        ends_well(process).await;
+        process.stop(EXIT_WITHIN).await;
     }
     // There is no way back.
     let late = agent(&place, "a").older(OLD).start().await;
@@ -136,9 +124,14 @@ async fn a_cluster_begins_at_what_its_first_process_knows_and_is_raised_by_nobod
         let place = Place::folder().unwrap();
         let launch = agent(&place, "a");
         let launch = if first { launch.older(OLD) } else { launch };
-        ends_well(&mut launch.start().await.unwrap()).await;
+        launch.start().await.unwrap().stop(EXIT_WITHIN).await;
         assert_eq!(version(&place), founded_at);
-        ends_well(&mut agent(&place, "a").start().await.unwrap()).await;
+        agent(&place, "a")
+            .start()
+            .await
+            .unwrap()
+            .stop(EXIT_WITHIN)
+            .await;
         assert_eq!(version(&place), founded_at);
     }
 }
