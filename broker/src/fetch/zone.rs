@@ -56,15 +56,11 @@ mod tests {
         BlockCache::with_neighbours(loader, Some(neighbours), clock, CacheOptions::default())
     }
 
-    /// Gives what the bucket has, with one byte changed.
-    #[derive(Default)]
-    struct Corrupt {
-        at: usize,
-        asked: AtomicUsize,
-    }
+    /// One to whom everything belongs, and what it does when it is asked.
+    struct Owner<F>(F);
 
     #[async_trait]
-    impl Neighbours for Corrupt {
+    impl<F: Fn(BlockKey, Pool, FromBucket) -> FromBucket + Send + Sync> Neighbours for Owner<F> {
         fn owner(&self, _: &BlockKey) -> Option<AgentEpoch> {
             Some(AgentEpoch(9))
         }
@@ -73,13 +69,10 @@ mod tests {
             &self,
             _: AgentEpoch,
             key: BlockKey,
-            _: Pool,
+            pool: Pool,
             from_bucket: FromBucket,
         ) -> Result<Block, LoadError> {
-            self.asked.fetch_add(1, Ordering::SeqCst);
-            let mut bytes = from_bucket.await?.chunks().concat();
-            bytes[self.at] ^= 0x10;
-            Ok(Block::lent(key, bytes.into()))
+            (self.0)(key, pool, from_bucket).await
         }
     }
 
@@ -90,11 +83,20 @@ mod tests {
         let object = world
             .write(&[10, 5, 7].map(|n| (tp(topic, 0), batch(n, 100))))
             .await;
-        let neighbour = Arc::new(Corrupt {
-            at: at % object.len as usize,
-            ..Corrupt::default()
-        });
-        let cache = cache(&world, neighbour.clone());
+        let at = at % object.len as usize;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let corrupt = Owner(
+            move |key: BlockKey, _: Pool, from_bucket: FromBucket| -> FromBucket {
+                count.fetch_add(1, Ordering::SeqCst);
+                Box::pin(async move {
+                    let mut bytes = from_bucket.await?.chunks().concat();
+                    bytes[at] ^= 0x10;
+                    Ok(Block::lent(key, bytes.into()))
+                })
+            },
+        );
+        let cache = cache(&world, Arc::new(corrupt));
         let reader = Reader::new(cache, SystemClock::shared());
         for _ in 0..2 {
             let plan = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
@@ -103,32 +105,21 @@ mod tests {
             let got = read[0].records.to_bytes();
             assert_eq!(offsets(&got), [0..10, 10..15, 15..22], "byte {at}");
         }
-        assert_eq!(neighbour.asked.load(Ordering::SeqCst), 1);
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
     }
 
-    /// An agent that takes the other for the owner of everything.
-    #[derive(Default)]
-    struct Other(OnceLock<BlockCache>);
-
-    #[async_trait]
-    impl Neighbours for Other {
-        fn owner(&self, _: &BlockKey) -> Option<AgentEpoch> {
-            Some(AgentEpoch(9))
-        }
-
-        async fn read(
-            &self,
-            _: AgentEpoch,
-            key: BlockKey,
-            pool: Pool,
-            _: FromBucket,
-        ) -> Result<Block, LoadError> {
-            // Long enough for the other to begin as well.
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            let other = self.0.get().unwrap();
-            let (_, read) = other.block_from_bucket(key, pool, &Client::default()).await;
-            read
-        }
+    /// What takes the other for the owner of everything.
+    fn believing(other: Arc<OnceLock<BlockCache>>) -> Arc<dyn Neighbours> {
+        let read = move |key: BlockKey, pool: Pool, _: FromBucket| -> FromBucket {
+            let other = other.get().unwrap().clone();
+            Box::pin(async move {
+                // Long enough for the other to begin as well.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                let client = Client::default();
+                other.block_from_bucket(key, pool, &client).await.1
+            })
+        };
+        Arc::new(Owner(read))
     }
 
     #[tokio::test(start_paused = true)]
@@ -141,10 +132,10 @@ mod tests {
             index: 0,
             object_bytes: object.len,
         };
-        let others = [Arc::new(Other::default()), Arc::new(Other::default())];
-        let caches = others.clone().map(|other| cache(&world, other));
-        others[0].0.set(caches[1].clone()).unwrap();
-        others[1].0.set(caches[0].clone()).unwrap();
+        let others: [Arc<OnceLock<BlockCache>>; 2] = Default::default();
+        let caches = others.clone().map(|other| cache(&world, believing(other)));
+        others[0].set(caches[1].clone()).unwrap();
+        others[1].set(caches[0].clone()).unwrap();
         let client = Client::default();
         let both = futures::future::join_all(
             caches
