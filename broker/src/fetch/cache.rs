@@ -22,7 +22,7 @@ use quick_cache::sync::Cache;
 use runtime::SharedClock;
 
 pub use super::block::{BLOCK_BYTES, Block, BlockKey};
-use super::block::{Origin, Weight};
+use super::block::{Origin, WHOLE_BYTES_MAX, Weight};
 use super::load::{Flight, LoadError, Loader, Read};
 use super::metrics::{self, Found};
 use super::pool::{Client, PerPool, Pool};
@@ -401,14 +401,18 @@ impl BlockCache {
     }
 }
 
-/// SUBTLE: one shard, because blocks are large: a shard must hold several. Half of it is for blocks
-/// seen once, so that what was just written is still there when it is read first.
+/// SUBTLE: one shard, because blocks are large: a shard must hold several. Blocks leave in the order in which they came,
+/// but for a small part that have been read again and again; it must have room for the largest block, else no block is
+/// taken. No memory of blocks that have left: one that comes back would be taken into that part whatever its size, until
+/// there is no room for what is written.
 fn region(bytes_max: u64) -> Cache<BlockKey, Block, Weight> {
+    let read_again = (2 * WHOLE_BYTES_MAX) as f64 / bytes_max as f64;
     let options = OptionsBuilder::new()
         .estimated_items_capacity(usize::try_from(bytes_max >> 18).unwrap_or(64).max(64))
         .weight_capacity(bytes_max)
         .shards(1)
-        .hot_allocation(0.5)
+        .hot_allocation(read_again.clamp(0.05, 0.5))
+        .ghost_allocation(0.0)
         .build();
     match options {
         Ok(options) => Cache::with_options(options, Weight, Default::default(), Default::default()),

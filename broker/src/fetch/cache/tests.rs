@@ -205,6 +205,30 @@ async fn the_cache_stays_within_its_bytes() {
     assert!(cache.bytes() > 2 << 20);
 }
 
+#[tokio::test]
+async fn what_is_written_stays_after_readers_have_gone_through_more_than_the_cache_holds() {
+    let store = TestStore::new();
+    let cache = cache(&store, 64 << 20);
+    let old: Vec<_> = (0..90).map(|n| object(n, 10, 100 << 10)).collect();
+    for object in &old {
+        store.put_object(object).await;
+        cache.insert_written(object);
+    }
+    for object in &old {
+        read(&cache, key(object, 0)).await.unwrap();
+    }
+    let new: Vec<_> = (100..132).map(|n| object(n, 10, 100 << 10)).collect();
+    for object in &new {
+        store.put_object(object).await;
+        cache.insert_written(object);
+    }
+    let gets = store.gets();
+    for object in &new {
+        read(&cache, key(object, 0)).await.unwrap();
+    }
+    assert_eq!(store.gets(), gets, "half of what the cache holds");
+}
+
 /// What readers that are behind read, a block of about a MiB each.
 async fn backfill(cache: &BlockCache, store: &TestStore, sequences: Range<u64>) {
     for sequence in sequences {
