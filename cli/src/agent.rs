@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use broker::BrokerConfig;
+use runtime::settings::Source;
 
 use crate::process::Process;
 use crate::settings_args::Args;
@@ -56,6 +57,9 @@ async fn run(args: Args, role: Role, defaults: &[(&str, &str)]) -> Result<(), Fa
     tokio::spawn(opened.spending.publish(clock.clone()));
     let mut config = BrokerConfig::new(settings, opened.puts_cost);
     config.net.connections_max = connections_within_limit(config.net.connections_max);
+    if config.resolved.source("cache.bytes") == Source::Default {
+        config.fetch.cache.bytes_max = cache_within_memory(config.fetch.cache.bytes_max);
+    }
     let store_url = config.resolved.text("store.url").to_owned();
     let metadata = config.resolved.text("metadata.log").to_owned();
     let duties = ::compactor::Config::new(&config.resolved);
@@ -100,6 +104,20 @@ fn connections_within_limit(wanted: usize) -> usize {
         tracing::warn!(
             "max.connections is {wanted}, but this process may have only {limit} files open: it takes {fit} \
              connections. Raise the limit (ulimit -n, LimitNOFILE=) or lower max.connections"
+        );
+    }
+    fit
+}
+
+/// As much of a cache that nobody has sized as leaves most of the memory.
+fn cache_within_memory(wanted: u64) -> u64 {
+    let total = runtime::memory::total();
+    let fit = runtime::memory::cache_within(wanted, total);
+    if let Some(total) = total.filter(|_| fit < wanted) {
+        tracing::info!(
+            total,
+            cache_bytes = fit,
+            "the cache takes a quarter of the memory; cache.bytes says otherwise"
         );
     }
     fit

@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod descriptors;
 pub mod log_once;
+pub mod memory;
 pub mod metric_definitions;
 pub mod rng;
 pub mod settings;

@@ -36,8 +36,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new(
         "cache.bytes",
         bytes(8 << 20),
-        "256MiB",
-        "Memory for data that was read or written lately.",
+        "1GiB",
+        "Memory for data that was read or written lately. Unless it is set, no more than a quarter of the memory that the process may use.",
     ),
     Setting::new(
         "cache.catch.up.percent",
