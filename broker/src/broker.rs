@@ -275,6 +275,7 @@ fn assemble(
         session.clone(),
         clock.clone(),
         fetcher.clone(),
+        keys.clone(),
         config.shares.clone(),
         shutdown,
     );

@@ -6,7 +6,8 @@
 //! is frozen or cut off is not refused but silent, and gets its whole session timeout.
 //!
 //! The same port takes calls of share-partitions, see [`crate::share`], and asks for blocks, see [`crate::zone_cache`]:
-//! those connections begin with a number of their own.
+//! those connections begin with a number of their own. But for hints, both sides show first that they are of one cluster
+//! ([`Keys`]).
 
 mod appending;
 pub(crate) mod handshake;
@@ -33,6 +34,7 @@ use crate::share::{PEER_MAGIC, Shares};
 use crate::zone_cache::{Lender, MAGIC as BLOCKS_MAGIC};
 
 pub(crate) use keys::Keys;
+pub(crate) use sealed::Sealed;
 
 /// Peers that may be connected at once.
 const CONNECTIONS_MAX: usize = 1024;
@@ -111,7 +113,6 @@ pub(crate) async fn listen(
 async fn serve(mut stream: TcpStream, session: Session, services: Services) {
     while let Ok(position) = stream.read_u64().await {
         match position {
-            PEER_MAGIC => return services.shares.serve_peer(stream).await,
             BLOCKS_MAGIC => {
                 let _ = stream.set_nodelay(true);
                 if let Some(lender) = services.lender {
@@ -119,8 +120,8 @@ async fn serve(mut stream: TcpStream, session: Session, services: Services) {
                 }
                 return;
             }
-            appending::MAGIC | telling::MAGIC => {
-                if let Err(error) = serve_known(position, stream, &session, services.keys).await {
+            PEER_MAGIC | appending::MAGIC | telling::MAGIC => {
+                if let Err(error) = serve_known(position, stream, &session, services).await {
                     tracing::debug!(%error, "the connection of another process ended");
                 }
                 return;
@@ -136,12 +137,18 @@ async fn serve_known(
     magic: u64,
     mut stream: TcpStream,
     session: &Session,
-    keys: Option<Keys>,
+    services: Services,
 ) -> Result<(), Error> {
-    let keys = keys.ok_or(ErrorKind::Unsupported)?;
+    let keys = services.keys.ok_or(ErrorKind::Unsupported)?;
     stream.set_nodelay(true)?;
     let (_, key) = keys.answer(&mut stream).await?;
     match magic {
+        PEER_MAGIC => {
+            services
+                .shares
+                .serve_peer(Sealed::asked(stream, &key))
+                .await
+        }
         appending::MAGIC => appending::serve(stream, &key, session.replica()).await,
         _ => telling::listen(&mut stream, &key, session.replica()).await,
     }

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use super::Keys;
 use super::handshake::SessionKey;
-use super::sealed::{Seal, Side};
+use super::sealed::Sealed;
 use crate::metric_definitions as names;
 
 /// What a process that has something to append says first.
@@ -37,7 +37,10 @@ pub(super) const MAGIC: u64 = 0xffff_4150_5045_4e01;
 const ENTRY_BYTES_MAX: usize = 3 << 20;
 
 /// More than that is not told to others but read by them.
-pub(super) const TOLD_BYTES_MAX: usize = 256 << 10;
+const TOLD_BYTES_MAX: usize = 256 << 10;
+
+/// The largest frame that tells of something appended.
+pub(super) const LANDED_BYTES_MAX: usize = 8 + TOLD_BYTES_MAX;
 
 /// How long an answer may take before the asker appends its entry itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -178,38 +181,33 @@ impl Relay for AppendRelay {
 /// A connection to the agent that appends.
 struct Link<S> {
     agent: AgentEpoch,
-    stream: S,
-    said: Seal,
-    heard: Seal,
+    line: Sealed<S>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     fn new(agent: AgentEpoch, stream: S, key: &SessionKey) -> Self {
         Self {
             agent,
-            stream,
-            said: Seal::new(key, Side::Asker),
-            heard: Seal::new(key, Side::Asked),
+            line: Sealed::asker(stream, key),
         }
     }
 
     async fn ask(&mut self, entry: &Bytes) -> Result<Option<(Position, Bytes)>, Error> {
-        self.said.write(&mut self.stream, &[entry]).await?;
-        let (at, appended) = read_landed(&mut self.stream, &mut self.heard).await?;
+        self.line.write(&[entry]).await?;
+        let (at, appended) = landed(self.line.read(LANDED_BYTES_MAX).await?)?;
         Ok((at > Position(0)).then_some((at, appended)))
     }
 }
 
 /// Appends what the other side of `stream` has to say until it ends.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
+    stream: S,
     key: &SessionKey,
     replica: &Replica,
 ) -> Result<(), Error> {
-    let mut heard = Seal::new(key, Side::Asker);
-    let mut said = Seal::new(key, Side::Asked);
+    let mut line = Sealed::asked(stream, key);
     loop {
-        let entry = heard.read(&mut stream, ENTRY_BYTES_MAX).await?;
+        let entry = line.read(ENTRY_BYTES_MAX).await?;
         let (at, appended) = match replica.append_for(entry).await {
             Ok(landed) => landed,
             Err(error) => {
@@ -217,30 +215,21 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 (Position(0), Bytes::new())
             }
         };
-        write_landed(&mut stream, &mut said, at, &appended).await?;
+        let at = at.0.to_be_bytes();
+        line.write(&[&at, told(&appended)]).await?;
     }
 }
 
-/// Says what was appended where; if that is much, only where.
-pub(super) async fn write_landed(
-    to: &mut (impl AsyncWrite + Unpin),
-    seal: &mut Seal,
-    at: Position,
-    appended: &[u8],
-) -> Result<(), Error> {
-    let told = match appended.len() <= TOLD_BYTES_MAX {
+/// What is told of something appended: all of it, or if that is much, only where it is.
+pub(super) fn told(appended: &[u8]) -> &[u8] {
+    match appended.len() <= TOLD_BYTES_MAX {
         true => appended,
         false => &[],
-    };
-    seal.write(to, &[&at.0.to_be_bytes(), told]).await
+    }
 }
 
-/// What [`write_landed`] says.
-pub(super) async fn read_landed(
-    from: &mut (impl AsyncRead + Unpin),
-    seal: &mut Seal,
-) -> Result<(Position, Bytes), Error> {
-    let mut frame = seal.read(from, 8 + TOLD_BYTES_MAX).await?;
+/// Where something was appended, and what is told of it.
+pub(super) fn landed(mut frame: Bytes) -> Result<(Position, Bytes), Error> {
     if frame.len() < 8 {
         return Err(Error::new(ErrorKind::InvalidData, "a frame is too short"));
     }

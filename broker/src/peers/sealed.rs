@@ -105,6 +105,48 @@ impl Seal {
     }
 }
 
+/// A connection on which both sides say frames.
+pub(crate) struct Sealed<S> {
+    stream: S,
+    said: Seal,
+    heard: Seal,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Sealed<S> {
+    /// Of who connected.
+    pub fn asker(stream: S, key: &SessionKey) -> Self {
+        Self {
+            stream,
+            said: Seal::new(key, Side::Asker),
+            heard: Seal::new(key, Side::Asked),
+        }
+    }
+
+    /// Of who was connected to.
+    pub fn asked(stream: S, key: &SessionKey) -> Self {
+        Self {
+            stream,
+            said: Seal::new(key, Side::Asked),
+            heard: Seal::new(key, Side::Asker),
+        }
+    }
+
+    /// What is below the frames.
+    pub fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    /// See [`Seal::write`].
+    pub async fn write(&mut self, parts: &[&[u8]]) -> Result<()> {
+        self.said.write(&mut self.stream, parts).await
+    }
+
+    /// See [`Seal::read`].
+    pub async fn read(&mut self, bytes_max: usize) -> Result<Bytes> {
+        self.heard.read(&mut self.stream, bytes_max).await
+    }
+}
+
 async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(STALL, work)
         .await

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::appending::{read_landed, write_landed};
+use super::appending::{LANDED_BYTES_MAX, landed, told};
 use super::handshake::SessionKey;
 use super::sealed::{Seal, Side};
 
@@ -24,18 +24,21 @@ pub(super) async fn tell(
     session: &Session,
 ) -> Result<(), Error> {
     let mut said = Seal::new(key, Side::Asker);
-    let mut landed = session.replica().landed();
+    let mut news = session.replica().landed();
     let (mut from, mut to) = stream.split();
     // The other side says nothing: this ends when the connection does, and that is noticed at once.
     let ended = from.read_u8();
     tokio::pin!(ended);
     // What was appended while there was no connection.
     let newest = *session.appended().borrow();
-    write_landed(&mut to, &mut said, newest, &[]).await?;
+    said.write(&mut to, &[&newest.0.to_be_bytes()]).await?;
     loop {
         tokio::select! {
-            next = landed.recv() => match next {
-                Ok((at, appended)) => write_landed(&mut to, &mut said, at, &appended).await?,
+            next = news.recv() => match next {
+                Ok((at, appended)) => {
+                    let at = at.0.to_be_bytes();
+                    said.write(&mut to, &[&at, told(&appended)]).await?;
+                }
                 // What was missed is read by the other side, once it is told of something later.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Ok(()),
@@ -53,7 +56,7 @@ pub(super) async fn listen(
 ) -> Result<(), Error> {
     let mut heard = Seal::new(key, Side::Asker);
     loop {
-        let (at, appended) = read_landed(stream, &mut heard).await?;
+        let (at, appended) = landed(heard.read(stream, LANDED_BYTES_MAX).await?)?;
         if at > Position(0) {
             replica.told(at, appended);
         }

@@ -16,9 +16,10 @@ use super::ShareError;
 use super::call::{Answer, Ask, Call, ShareKey};
 use super::leader;
 use super::options::ShareOptions;
-use super::remote::Peers;
+use super::remote::{Peer, Peers};
 use super::session::ShareSessions;
 use crate::fetch::Fetcher;
+use crate::peers::Keys;
 
 /// How often a call is made again because its leader had changed.
 const TRIES_MAX: usize = 3;
@@ -56,7 +57,7 @@ struct Running {
 /// Where the leader of a share-partition is.
 enum Place {
     Here,
-    Peer(String),
+    Peer(Peer),
 }
 
 impl std::fmt::Debug for Shares {
@@ -68,11 +69,12 @@ impl std::fmt::Debug for Shares {
 }
 
 impl Shares {
-    /// The share-partitions of the process that `session` is of.
+    /// The share-partitions of the process that `session` is of, which other agents know by `keys`.
     pub(crate) fn new(
         session: Session,
         clock: SharedClock,
         fetcher: Fetcher,
+        keys: Option<Keys>,
         options: ShareOptions,
         shutdown: &Shutdown,
     ) -> Self {
@@ -91,7 +93,7 @@ impl Shares {
             session,
             clock,
             fetcher,
-            peers: Peers::new(options.call_timeout),
+            peers: Peers::new(options.call_timeout, keys),
             options,
             sessions: Mutex::new(sessions),
             stop,
@@ -106,7 +108,7 @@ impl Shares {
         for _ in 0..TRIES_MAX {
             let answer = match self.0.leader_of(key)? {
                 Place::Here => self.ask_here(key, call.clone()).await,
-                Place::Peer(address) => self.0.peers.ask(&address, key, &call).await,
+                Place::Peer(peer) => self.0.peers.ask(&peer, key, &call).await,
             };
             match answer {
                 Err(ShareError::NotLeader) => {}
@@ -143,9 +145,7 @@ impl Shares {
             let place = self.0.leader_of(key);
             let answer = match place {
                 Ok(Place::Here) => Ok(Answer::Ready(self.0.ready_here(key, seen).await)),
-                Ok(Place::Peer(address)) => {
-                    self.0.peers.ask(&address, key, &Call::Ready(seen)).await
-                }
+                Ok(Place::Peer(peer)) => self.0.peers.ask(&peer, key, &Call::Ready(seen)).await,
                 Err(_) => return,
             };
             match answer {
@@ -173,7 +173,10 @@ impl Shared {
                 return Ok(Place::Here);
             };
             let agent = state.agent(lease.leader).ok_or(ShareError::NotLeader)?;
-            Ok(Place::Peer(agent.registration.peer_address.clone()))
+            Ok(Place::Peer(Peer {
+                agent: lease.leader,
+                address: agent.registration.peer_address.clone(),
+            }))
         };
         self.session.replica().read(read)
     }
