@@ -3,16 +3,20 @@
 
 #![cfg(test)]
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tests::cluster::{admin_get, until};
 use tests::load::{Producer, Tally, assert_kept};
 use tests::place::Place;
-use tests::process::Process;
+use tests::process::{Process, binary, command_of};
 use tests::raw::Raw;
 use tests::s3::{Effect, Latency, Op, Rule};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 const TOPIC: &str = "orders";
 const PARTITIONS: i32 = 3;
@@ -141,4 +145,38 @@ async fn a_store_that_hangs_does_not_keep_it_longer_than_the_drain_timeout() {
     process.stop(EXIT_WITHIN).await;
     place.faults().clear();
     assert_only_what_was_acknowledged(&place, &producers).await;
+}
+
+/// `millrace dev 2>&1 | head`: nobody reads on, and every line of the log is in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_whose_log_nobody_reads_any_more_serves_and_ends_when_told() {
+    let place = Place::folder().unwrap();
+    let mut child = command_of(&binary().unwrap())
+        .args(["dev", "--listen", "127.0.0.1:0", "--store", &place.url])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_child(&child);
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let printed = lines.map_while(Result::ok);
+    let mut addresses =
+        printed.filter_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
+    let bootstrap = addresses.next().expect("it listens");
+    drop((addresses, child.stderr.take()));
+    let ended = tokio::task::spawn_blocking(move || child.wait());
+
+    // What is no request is worth a line.
+    let mut nonsense = Raw::connect(&bootstrap).await.unwrap();
+    nonsense.send(&[0xff; 64]).await.unwrap();
+    assert!(nonsense.is_closed_by_peer().await);
+    let mut raw = Raw::connect(&bootstrap).await.unwrap();
+    assert_eq!(raw.create_topic(TOPIC, 1).await.unwrap(), 0);
+    kill_process(pid, Signal::TERM).unwrap();
+    let status = timeout(EXIT_WITHIN, ended).await;
+    if status.is_err() {
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    let status = status.expect("it ends").unwrap().unwrap();
+    assert!(status.success(), "{status}");
 }

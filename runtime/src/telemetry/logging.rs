@@ -69,7 +69,10 @@ pub fn init_logging(format: LogFormat, filter: &str) -> Result<(), LoggingError>
     };
     let parsed = EnvFilter::try_new(format!("{QUIETED},{filter}"));
     let parsed = parsed.map_err(|error| fault(error.to_string()))?;
+    // SUBTLE: a line that cannot be written, since nobody reads standard error any more or its disk is full, is lost. Told of
+    // on standard error, as by default, that would be a panic of whatever logged it.
     let builder = tracing_subscriber::fmt()
+        .log_internal_errors(false)
         .with_env_filter(parsed)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
