@@ -6,7 +6,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, InitProducerIdRequest, InitProducerIdResponse, ProducerId};
 use object_format::batch::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID};
 
-use super::transactions::{code, producer, submit};
+use super::transactions::{code, outcome, producer, submit};
 use super::{Answer, Api, Call, Handler};
 
 pub(super) const API: Api = Api {
@@ -33,8 +33,7 @@ async fn initialize(call: &Call, body: InitProducerIdRequest) -> Result<Producer
     let expected = expected(body.producer_id.0, body.producer_epoch)?;
     let Some(id) = body.transactional_id else {
         // A producer that brings its old id is given a new one, as in Kafka.
-        let allocated = call.broker.session().submit(AllocateProducerId {}).await;
-        let id = allocated.map_err(|_| ResponseError::CoordinatorNotAvailable)?;
+        let id = outcome(call.broker.session(), AllocateProducerId {}).await?;
         return Ok(producer(id, 0));
     };
     if id.is_empty() {

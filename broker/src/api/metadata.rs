@@ -16,6 +16,7 @@ use kafka_protocol::messages::{ApiKey, BrokerId, MetadataRequest, MetadataRespon
 use kafka_protocol::protocol::StrBytes;
 use object_format::{TopicId, TopicPartition};
 
+use super::transactions::outcome;
 use super::{Answer, Api, Call, Handler};
 use crate::broker::Broker;
 use crate::topology::View;
@@ -96,10 +97,10 @@ async fn look_twice(broker: &Broker, wanted: &[MetadataRequestTopic], may_create
             partitions: broker.config().partitions_default,
             configs: BTreeMap::new(),
         };
-        match broker.session().submit(create).await {
+        match outcome(broker.session(), create).await {
             Ok(Ok(()) | Err(TopicRejection::NameTaken)) => {}
             Ok(Err(rejection)) => tracing::debug!(%rejection, "did not create a topic"),
-            Err(error) => tracing::debug!(%error, "did not create a topic"),
+            Err(error) => tracing::debug!(?error, "did not create a topic"),
         }
     }
 }

@@ -16,7 +16,7 @@ use kafka_protocol::messages::{ApiKey, WriteTxnMarkersRequest, WriteTxnMarkersRe
 use object_format::TopicPartition;
 
 use super::admin::{catch_up, check_named_partitions};
-use super::transactions::{COMMAND_PARTITIONS_MAX, producer};
+use super::transactions::{COMMAND_PARTITIONS_MAX, outcome, producer};
 use super::{Answer, Api, Call, Handler};
 
 pub(super) const API: Api = Api {
@@ -73,14 +73,14 @@ async fn write(call: &Call, marker: &WritableTxnMarker) -> Vec<WritableTxnMarker
             },
             partitions: partitions.to_vec(),
         };
-        match call.broker.session().submit(command).await {
+        match outcome(call.broker.session(), command).await {
             Ok(written) => outcomes.extend(partitions.iter().copied().zip(written)),
             Err(_) => return all(ResponseError::NotLeaderOrFollower),
         }
     }
-    let outcome = |of: TopicPartition| outcomes.get(&of).copied();
+    let of = |of: TopicPartition| outcomes.get(&of).copied();
     results(topics, |topic, index| {
-        match find(topic, index).and_then(outcome) {
+        match find(topic, index).and_then(of) {
             Some(Ok(())) => 0,
             Some(Err(MarkerRejection::Fenced)) => ResponseError::InvalidProducerEpoch.code(),
             Some(Err(MarkerRejection::UnknownPartition)) | None => {

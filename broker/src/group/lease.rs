@@ -17,7 +17,8 @@ pub(super) struct Leased {
     pub machine: Machine,
 }
 
-/// Takes the lease of a group, unless somebody alive has it, and restores the group.
+/// Takes the lease of a group, unless somebody alive has it, and restores the group. Fails if the log takes too long, so that
+/// whoever waits is told to look again.
 ///
 /// The state here holds every change made under earlier leases once the acquisition is applied here.
 pub(super) async fn acquire(
@@ -31,7 +32,10 @@ pub(super) async fn acquire(
     let acquire = AcquireGroup {
         group: group.to_owned(),
     };
-    let lease = session.submit(acquire).await.map_err(error_of)?;
+    let acquired = tokio::time::timeout(options.save_timeout, session.submit(acquire)).await;
+    let lease = acquired
+        .map_err(|_| GroupError::NotCoordinator)?
+        .map_err(error_of)?;
     if lease.agent != session.epoch() {
         return Err(GroupError::NotCoordinator);
     }

@@ -37,6 +37,9 @@ const READ_BYTES_MAX: usize = 4 << 20;
 /// How many past digests are kept to compare with reported checkpoints.
 const DIGESTS_KEPT: usize = 4096;
 
+/// The longest a barrier waits for the log: clients give up on a request after 30 s, and are to be told before.
+const BARRIER_WAIT: Duration = Duration::from_secs(10);
+
 /// First pause after the log could not be read; doubled up to a hundred times itself.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -175,10 +178,17 @@ impl Replica {
     }
 
     /// Waits until everything that was in the log when this was called has been applied here.
+    ///
+    /// # Errors
+    /// If the log cannot be read, or has not answered within ten seconds.
     pub async fn barrier(&self) -> Result<(), ReadError> {
-        let tail = self.0.parts.log.tail().await?;
-        self.0.parts.log.hint(tail);
-        self.applied(tail).await
+        let caught_up = async {
+            let tail = self.0.parts.log.tail().await?;
+            self.0.parts.log.hint(tail);
+            self.applied(tail).await
+        };
+        let in_time = tokio::time::timeout(BARRIER_WAIT, caught_up).await;
+        in_time.unwrap_or_else(|_| Err(ReadError::Unavailable("no answer in time".into())))
     }
 
     /// Waits until the entry at `at` has been applied here.

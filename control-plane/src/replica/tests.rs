@@ -30,6 +30,22 @@ async fn what_one_process_changed_another_sees_after_a_barrier() {
     assert_eq!(taken, Err(TopicRejection::NameTaken));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_barrier_waits_for_a_log_that_hangs_no_longer_than_clients_do() {
+    let site = Site::new();
+    let log = site.log.with_faults(Rng::from_seed(1), Faults::default());
+    let replica = site.open(log.clone()).await;
+    log.set_faults(Faults {
+        delay_max: Duration::from_secs(100_000),
+        ..Faults::default()
+    });
+    let barrier = tokio::time::timeout(Duration::from_secs(30), replica.barrier()).await;
+    let told = barrier.expect("it is told in time").unwrap_err();
+    assert!(matches!(told, ReadError::Unavailable(_)), "{told}");
+    log.set_faults(Faults::default());
+    replica.barrier().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_fenced_process_stops_and_nothing_it_says_afterwards_counts() {
     let site = Site::new();

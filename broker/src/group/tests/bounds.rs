@@ -44,6 +44,17 @@ async fn requests_that_wait_for_a_group_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_lease_is_told_in_time_to_look_again() {
+    let a = alone(GroupOptions::default()).await;
+    a.log.set_faults(Faults::unreachable());
+    let joined = tokio::time::timeout(Duration::from_secs(25), a.join("g", "m")).await;
+    let refused = joined.expect("it is told in time").unwrap_err();
+    assert_eq!(refused.error, GroupError::NotCoordinator);
+    a.log.set_faults(Faults::default());
+    assert_eq!(a.settle("g", "m").await.generation, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_members_say_of_themselves_is_bounded_over_all_groups() {
     let protocols = joins("m").protocols;
     let protocols = protocols[0].name.len() + protocols[0].metadata.len();
