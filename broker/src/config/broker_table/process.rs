@@ -43,7 +43,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::text(
         "advertise",
         "",
-        "Address that clients are told to connect to. Empty: the one listened on.",
+        "Address that clients are told to connect to; port 0 stands for the one listened on. Empty: the one listened on, which has to be one that they can connect to, not 0.0.0.0.",
     ),
     Setting::text(
         "admin.listen",
@@ -58,7 +58,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::text(
         "peer.advertise",
         "",
-        "Address that other agents connect to. Empty: the one listened on.",
+        "Address that other agents connect to. Empty: the one listened on; if that is every address (0.0.0.0), with the host of `advertise`.",
     ),
     Setting::text(
         "agent.id",
