@@ -45,6 +45,13 @@ pub async fn open(
     rng: &Rng,
 ) -> Result<Opened, Failure> {
     let url = settings.text("store.url");
+    if url.is_empty() {
+        let forms =
+            "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder";
+        return Err(
+            format!("no store is named: give --store (or MILLRACE_STORE_URL): {forms}").into(),
+        );
+    }
     if access != Access::Join {
         check_folder(url)?;
     }

@@ -119,6 +119,10 @@ async fn a_store_that_is_not_known_is_refused_with_the_forms_that_are() {
     refused("file://relative", &[], &[])
         .await
         .assert_says(&["three slashes"]);
+    for role in ["broker", "compactor"] {
+        let refusal = refusal(&[role], &[]).await.unwrap();
+        refusal.assert_says(&["no store is named", "--store", "MILLRACE_STORE_URL"]);
+    }
 }
 
 #[tokio::test]

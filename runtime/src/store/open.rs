@@ -39,14 +39,20 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The options or the environment do not add up to a client.
-    #[error("cannot make a client for {url}: {source}")]
+    #[error("cannot make a client for {url}: {source}{advice}")]
     Client {
         /// What was given.
         url: String,
         /// What is missing or wrong.
         source: object_store::Error,
+        /// What to do, if it is known.
+        advice: &'static str,
     },
 }
+
+/// What names the account of an Azure store: it is not part of the URL.
+const AZURE_ACCOUNT: &str = "; it is taken from the environment (AZURE_STORAGE_ACCOUNT_NAME, and \
+                             AZURE_STORAGE_ACCOUNT_KEY or another credential)";
 
 /// Opens the store at `url`: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`,
 /// `file:///folder`, `./folder` or `memory://`.
@@ -57,7 +63,19 @@ pub enum StoreError {
 /// See [`StoreError`].
 pub fn open(url: &str, options: &StoreOptions) -> Result<Store, StoreError> {
     let location = parse(url)?;
-    let client = |source| StoreError::Client {
+    if let (Location::Google(_) | Location::Azure(_), Some(endpoint)) =
+        (&location, &options.endpoint)
+    {
+        return Err(StoreError::Endpoint {
+            endpoint: endpoint.clone(),
+            fault: "it is for s3:// only".to_string(),
+        });
+    }
+    let client = |source: object_store::Error| StoreError::Client {
+        advice: match source.to_string().contains("Account must be specified") {
+            true => AZURE_ACCOUNT,
+            false => "",
+        },
         url: url.to_string(),
         source,
     };

@@ -17,11 +17,13 @@ pub enum ProbeError {
     #[error("the store denies access: {0}; the key needs to get, put, list and delete objects")]
     AccessDenied(#[source] Error),
     /// No key was given, and the machine has no role to fetch one for.
-    #[error(
-        "no credentials for the store were found: {0}; give an access key and its secret, by \
-         setting or in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
-    )]
-    NoCredentials(#[source] Error),
+    #[error("no credentials for the store were found: {source}; {advice}")]
+    NoCredentials {
+        /// What the client said.
+        source: Error,
+        /// Where they are looked for.
+        advice: &'static str,
+    },
     /// It answered, and has no such bucket.
     #[error("there is no such bucket: {0}; create it first")]
     NoSuchBucket(#[source] Error),
@@ -111,9 +113,10 @@ async fn create(store: &Store, key: &Path, bytes: &[u8]) -> Result<(), Error> {
 fn fault(doing: &'static str, error: Error) -> ProbeError {
     match &error {
         // Where clients without a key ask for the role of the machine they are on.
-        _ if says(&error, &["169.254.169.254", "169.254.170.2"]) => {
-            ProbeError::NoCredentials(error)
-        }
+        _ if says(&error, &["169.254.169.254", "169.254.170.2"]) => ProbeError::NoCredentials {
+            advice: where_credentials_are(&error),
+            source: error,
+        },
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
             ProbeError::AccessDenied(error)
         }
@@ -127,6 +130,26 @@ fn fault(doing: &'static str, error: Error) -> ProbeError {
             doing,
             source: error,
         },
+    }
+}
+
+/// Where the client of this store, which its errors name, looks for credentials.
+fn where_credentials_are(error: &Error) -> &'static str {
+    match error {
+        Error::Generic { store: "GCS", .. } => {
+            "name the file of a service account in the environment (GOOGLE_APPLICATION_CREDENTIALS)"
+        }
+        Error::Generic {
+            store: "MicrosoftAzure",
+            ..
+        } => {
+            "give the account's key or another credential in the environment \
+             (AZURE_STORAGE_ACCOUNT_KEY)"
+        }
+        _ => {
+            "give an access key and its secret, by setting or in the environment \
+             (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+        }
     }
 }
 

@@ -76,9 +76,9 @@ pub fn parse(url: &str) -> Result<Location, UrlError> {
                              for one relative to here write ./folder"
                 .to_string(),
         )),
-        "s3" | "s3a" => Ok(Location::S3(bucket(rest).map_err(fault)?)),
-        "gs" | "gcs" => Ok(Location::Google(bucket(rest).map_err(fault)?)),
-        "az" | "azure" => Ok(Location::Azure(bucket(rest).map_err(fault)?)),
+        "s3" | "s3a" => Ok(Location::S3(bucket(scheme, rest).map_err(fault)?)),
+        "gs" | "gcs" => Ok(Location::Google(bucket(scheme, rest).map_err(fault)?)),
+        "az" | "azure" => Ok(Location::Azure(bucket(scheme, rest).map_err(fault)?)),
         "http" | "https" => Err(fault(
             "name the bucket (s3://bucket/prefix) and give the server's address as the endpoint \
              setting"
@@ -95,10 +95,16 @@ fn folder(url: &str) -> Result<PathBuf, String> {
         .map_err(|()| "it names no folder; write file:///folder".to_string())
 }
 
-fn bucket(rest: &str) -> Result<Bucket, String> {
+fn bucket(scheme: &str, rest: &str) -> Result<Bucket, String> {
     let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     if name.is_empty() {
-        return Err("it names no bucket; write s3://bucket/prefix".to_string());
+        let bucket = match scheme {
+            "az" | "azure" => "container",
+            _ => "bucket",
+        };
+        return Err(format!(
+            "it names no {bucket}; write {scheme}://{bucket}/prefix"
+        ));
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     if !name.chars().all(allowed) {
@@ -160,7 +166,12 @@ mod tests {
             ("events", "no scheme"),
             (" s3://events", "spaces"),
             ("ftp://events", "\"ftp\" is not known"),
-            ("s3:///prefix", "names no bucket"),
+            ("s3:///prefix", "names no bucket; write s3://bucket/prefix"),
+            ("gs://", "names no bucket; write gs://bucket/prefix"),
+            (
+                "az:///prefix",
+                "names no container; write az://container/prefix",
+            ),
             ("s3://eve nts", "not a bucket's name"),
             ("s3://events/a//x", "prefix is not usable"),
             ("s3://key:secret@events", "are settings"),

@@ -55,6 +55,20 @@ fn a_file_in_place_of_the_folder_is_named_in_the_error() {
     assert!(error.contains(url), "{error}");
 }
 
+#[test]
+fn what_only_s3_takes_is_refused_elsewhere_and_what_azure_lacks_is_named() {
+    for url in ["gs://events/prod", "az://events/prod"] {
+        let refused = open(url, &options("http://127.0.0.1:9000")).unwrap_err();
+        let refused = refused.to_string();
+        assert!(refused.contains("for s3:// only"), "{url}: {refused}");
+    }
+    if std::env::var_os("AZURE_STORAGE_ACCOUNT_NAME").is_none() {
+        let refused = open("az://events", &StoreOptions::default()).unwrap_err();
+        let refused = refused.to_string();
+        assert!(refused.contains("AZURE_STORAGE_ACCOUNT_NAME"), "{refused}");
+    }
+}
+
 #[tokio::test]
 async fn clients_of_a_memory_store_see_each_other() {
     let stores = open_clients("memory://", &StoreOptions::default(), 2).unwrap();

@@ -117,15 +117,22 @@ async fn what_a_server_answers_is_told_apart() {
 #[test]
 fn a_failed_search_for_a_key_is_told_as_such() {
     let source = "Error performing PUT http://169.254.169.254/latest/api/token in 1ms - refused";
-    let error = fault(
-        "creating the probe",
-        Error::Generic {
-            store: "S3",
+    for (store, looked_for) in [
+        ("S3", "AWS_ACCESS_KEY_ID"),
+        ("GCS", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("MicrosoftAzure", "AZURE_STORAGE_ACCOUNT_KEY"),
+    ] {
+        let error = Error::Generic {
+            store,
             source: source.into(),
-        },
-    );
-    assert!(matches!(error, ProbeError::NoCredentials(_)), "{error:?}");
-    assert!(error.to_string().contains("AWS_ACCESS_KEY_ID"), "{error}");
+        };
+        let error = fault("creating the probe", error);
+        assert!(
+            matches!(error, ProbeError::NoCredentials { .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(looked_for), "{error}");
+    }
 }
 
 /// The wording of the client that `errors` reads is guarded here.
