@@ -32,14 +32,14 @@ enum Command {
         /// Its key (data/...), its id (...-...), or a file.
         object: String,
         #[command(flatten)]
-        settings: settings_args::Args,
+        settings: settings_args::PlaceArgs,
     },
     /// A topic: its id, configs and partitions.
     Topic {
         /// Its name; or its id, also of a deleted one that is kept.
         topic: String,
         #[command(flatten)]
-        settings: settings_args::Args,
+        settings: settings_args::PlaceArgs,
     },
     /// A partition: its offsets, extents and producers.
     Partition {
@@ -48,7 +48,7 @@ enum Command {
         /// Its index.
         partition: u32,
         #[command(flatten)]
-        settings: settings_args::Args,
+        settings: settings_args::PlaceArgs,
     },
 }
 
@@ -74,12 +74,12 @@ pub async fn run(args: Args) -> ExitCode {
     }
 }
 
-fn resolved(settings: settings_args::Args) -> Result<Resolved, Failure> {
+fn resolved(settings: settings_args::PlaceArgs) -> Result<Resolved, Failure> {
     settings.resolve(&[("store.url", broker::STORE_URL_DEFAULT)])
 }
 
 async fn inspect_state(
-    settings: settings_args::Args,
+    settings: settings_args::PlaceArgs,
     show: impl FnOnce(&State) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let opened = direct::open(Access::Look, &resolved(settings)?).await?;
@@ -236,7 +236,7 @@ fn producers(partition: &Partition) -> Table {
     producers
 }
 
-async fn inspect_object(name: &str, settings: settings_args::Args) -> Result<(), Failure> {
+async fn inspect_object(name: &str, settings: settings_args::PlaceArgs) -> Result<(), Failure> {
     let bytes = match std::fs::read(name) {
         Ok(bytes) => Bytes::from(bytes),
         Err(_) => {
@@ -315,4 +315,23 @@ fn show_object(bytes: &Bytes) -> Result<(), Failure> {
     }
     say!("{table}");
     verified.map(|_| ()).map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args as _;
+
+    use super::*;
+
+    #[test]
+    fn help_is_about_where_things_are_and_not_about_every_setting() {
+        let mut command = Args::augment_args(clap::Command::new("inspect"));
+        command.build();
+        for name in ["object", "topic", "partition"] {
+            let help = command.find_subcommand_mut(name).unwrap().render_help();
+            let help = help.to_string();
+            assert!(help.contains("--store"), "{help}");
+            assert!(!help.contains("--linger-ms"), "{help}");
+        }
+    }
 }

@@ -19,8 +19,8 @@ use crate::client::{ClientError, FetchOptions, Fetched, Fetcher, OffsetQuery};
 pub struct Args {
     /// Name of the topic.
     topic: String,
-    /// Where to begin: beginning, end, offset:N (or N), -N (that many before the end),
-    /// timestamp:MS, or a time such as 2026-01-31T12:00:00Z.
+    /// Where to begin: beginning, end, offset:N (or N; the nearest that a partition has), -N (that
+    /// many before the end), timestamp:MS, or a time such as 2026-01-31T12:00:00Z.
     #[arg(
         long,
         value_name = "WHERE",

@@ -108,7 +108,7 @@ pub async fn run(args: Args) -> Result<()> {
     bar.finish_and_clear();
     if !args.quiet {
         let seconds = (SystemClock.monotonic() - started).as_secs_f64();
-        say!("{}", summary(&run.ends, run.bytes, seconds));
+        say!("{}", summary(&run.ends, run.bytes, seconds, args.acks));
     }
     sent
 }
@@ -179,14 +179,16 @@ struct Run {
 }
 
 impl Run {
+    /// Sends every line until one is not what it should be; what was before that one is sent all the same.
     async fn send_all(&mut self, mut lines: Lines, args: &Args, bar: &ProgressBar) -> Result<()> {
         let (mut open, mut number) = (true, 0_u64);
+        let mut refused = Ok(());
         loop {
             self.dispatch()?;
             let room = self.batches.bytes < BUFFER_BYTES_MAX;
             let waiting = self.producer.unacknowledged() > 0;
             if !open && !waiting && self.batches.bytes == 0 {
-                return Ok(());
+                return refused;
             }
             tokio::select! {
                 chunk = lines.recv(), if open && room => match chunk {
@@ -195,8 +197,12 @@ impl Run {
                         for line in chunk {
                             number += 1;
                             bar.inc(line.len() as u64 + 1);
+                            refused = self.batches.add(&line, number, args);
+                            if refused.is_err() {
+                                open = false;
+                                break;
+                            }
                             self.bytes += line.len() as u64;
-                            self.batches.add(&line, number, args)?;
                         }
                     }
                     None => open = false,
@@ -337,11 +343,15 @@ fn split<'a>(line: &'a [u8], separator: Option<&str>) -> Option<(Option<&'a [u8]
     Some((Some(&line[..at]), &line[at + separator.len()..]))
 }
 
-fn summary(ends: &BTreeMap<i32, Ends>, bytes: u64, seconds: f64) -> String {
+fn summary(ends: &BTreeMap<i32, Ends>, bytes: u64, seconds: f64, acks: Acks) -> String {
     let records: u64 = ends.values().map(|ends| ends.records).sum();
     let rate = bytes as f64 / f64::from(1 << 20) / seconds.max(1e-3);
+    let done = match acks {
+        Acks(0) => "sent",
+        _ => "acknowledged",
+    };
     let mut text = format!(
-        "{} records acknowledged, {} bytes in {seconds:.2} s ({rate:.1} MiB/s)\n",
+        "{} records {done}, {} bytes in {seconds:.2} s ({rate:.1} MiB/s)\n",
         grouped(records),
         grouped(bytes),
     );
@@ -403,7 +413,10 @@ mod tests {
             first: Some(5),
             last: Some(1_204),
         };
-        let text = summary(&[(3, ends)].into(), 1 << 20, 2.0);
+        let ends = [(3, ends)].into();
+        let unheard = summary(&ends, 1 << 20, 2.0, Acks(0));
+        assert!(unheard.starts_with("1,200 records sent, "), "{unheard}");
+        let text = summary(&ends, 1 << 20, 2.0, Acks(-1));
         assert!(text.starts_with("1,200 records acknowledged, 1,048,576 bytes in 2.00 s (0.5"));
         assert!(
             text.ends_with("        3    1,200      5  1204\n"),

@@ -13,7 +13,7 @@ pub enum Start {
     Beginning,
     /// After the last record.
     End,
-    /// This offset.
+    /// This offset; in a partition that does not reach to it or has lost it, the offset that is nearest.
     Offset(i64),
     /// So many offsets before the end.
     BeforeEnd(i64),
@@ -71,7 +71,11 @@ pub async fn positions(
     match start {
         Start::Beginning => ask(OffsetQuery::Beginning).await,
         Start::End => ask(OffsetQuery::End).await,
-        Start::Offset(offset) => Ok(partitions.iter().map(|&index| (index, offset)).collect()),
+        Start::Offset(offset) => {
+            let first = ask(OffsetQuery::Beginning).await?;
+            let end = ask(OffsetQuery::End).await?;
+            Ok(nearest(offset, &first, &end))
+        }
         Start::BeforeEnd(count) => {
             let first = ask(OffsetQuery::Beginning).await?;
             let end = ask(OffsetQuery::End).await?;
@@ -97,9 +101,32 @@ pub async fn positions(
     }
 }
 
+/// What each partition has that is nearest to `offset`.
+fn nearest(
+    offset: i64,
+    first: &BTreeMap<i32, i64>,
+    end: &BTreeMap<i32, i64>,
+) -> BTreeMap<i32, i64> {
+    let of = |(&index, &end): (&i32, &i64)| {
+        let first = first.get(&index).copied().unwrap_or(0);
+        (index, offset.min(end).max(first))
+    };
+    end.iter().map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_offset_that_a_partition_lacks_is_no_error_but_the_nearest() {
+        let (first, end) = (
+            [(0, 0), (1, 0), (2, 7)].into(),
+            [(0, 9), (1, 0), (2, 9)].into(),
+        );
+        let expected = [(0, 3), (1, 0), (2, 7)].into();
+        assert_eq!(nearest(3, &first, &end), expected);
+    }
 
     #[test]
     fn places_parse() {
