@@ -14,7 +14,9 @@ const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const MESSAGE_TOO_LARGE: i16 = 10;
 const INVALID_REQUIRED_ACKS: i16 = 21;
 const UNSUPPORTED_FOR_MESSAGE_FORMAT: i16 = 43;
+const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
 const INVALID_RECORD: i16 = 87;
+const UNKNOWN_TOPIC_ID: i16 = 100;
 
 fn good() -> Batch {
     Batch::of_values(["a", "b", "c"])
@@ -256,4 +258,49 @@ async fn acks_0_gets_no_answer_but_is_stored() {
     let batches = Batch::decode_all(records);
     assert_eq!(batches[0].0, 0);
     assert_eq!(batches[0].1, good().records);
+}
+
+#[tokio::test]
+async fn acks_0_and_a_refusal_close_the_connection() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let topic = broker.topic(1).await.unwrap();
+    let lying = Batch {
+        crc: Some(1),
+        ..good()
+    };
+    let mut raw = broker.connect().await.unwrap();
+    raw.send_request(9, &raw::produce_request(&topic, 0, 0, lying.encode()))
+        .await
+        .unwrap();
+    assert!(raw.is_closed_by_peer().await);
+}
+
+#[tokio::test]
+async fn zstd_is_for_versions_that_know_it() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let topic = broker.topic(1).await.unwrap();
+    // An empty frame: a batch that is refused for its version is not looked into.
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0x00, 0x00];
+    let batch = Batch {
+        attributes: 4,
+        payload: Some(Bytes::copy_from_slice(&frame)),
+        ..good()
+    };
+    let request = raw::produce_request(&topic, 0, -1, batch.encode());
+    let mut raw = broker.connect().await.unwrap();
+    let response = raw.call(6, &request).await.unwrap();
+    let code = response.responses[0].partition_responses[0].error_code;
+    assert_eq!(code, UNSUPPORTED_COMPRESSION_TYPE);
+}
+
+#[tokio::test]
+async fn a_topic_id_of_zeros_is_unknown() {
+    let broker = Broker::start(&[]).await.unwrap();
+    let topic = broker.topic(1).await.unwrap();
+    let request = raw::produce_request(&topic, 0, -1, good().encode());
+    let mut raw = broker.connect().await.unwrap();
+    // From version 13 on there are ids and no names in a request.
+    let response = raw.call(13, &request).await.unwrap();
+    let code = response.responses[0].partition_responses[0].error_code;
+    assert_eq!(code, UNKNOWN_TOPIC_ID);
 }

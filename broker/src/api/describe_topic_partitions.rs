@@ -1,6 +1,6 @@
 //! DescribeTopicPartitions (API key 75), version 0: KIP-966. A page at a time, in the order of topic names.
 
-use control_plane::state::State;
+use control_plane::state::{State, is_legal_topic_name};
 use futures::FutureExt;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_topic_partitions_response::{
@@ -78,8 +78,13 @@ fn page(
             .with_name(Some(topic_name.clone()))
             .with_topic_authorized_operations(i32::MIN);
         let Some((id, topic)) = state.topic_named(&name) else {
-            let error_code = ResponseError::UnknownTopicOrPartition.code();
-            response.topics.push(described.with_error_code(error_code));
+            let error = match is_legal_topic_name(&name) {
+                true => ResponseError::UnknownTopicOrPartition,
+                false => ResponseError::InvalidTopicException,
+            };
+            response
+                .topics
+                .push(described.with_error_code(error.code()));
             continue;
         };
         let last = topic.partitions.min(first.saturating_add(left as u32));
@@ -111,4 +116,30 @@ fn page(
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
+
+    use super::super::testing::state_with;
+    use super::*;
+    use crate::topology;
+
+    #[test]
+    fn a_name_that_no_topic_can_have_is_told_apart_from_an_unknown_one() {
+        let state = state_with(&[("t", 1)]);
+        let view = View::new(&state, &topology::nodes(&state), None);
+        let topic = |name: &'static str| {
+            TopicRequest::default().with_name(TopicName(StrBytes::from_static_str(name)))
+        };
+        let body = DescribeTopicPartitionsRequest::default()
+            .with_topics(["a b", "t", "u"].map(topic).to_vec())
+            .with_response_partition_limit(10);
+        let codes = page(&state, &body, &view).topics;
+        let codes: Vec<i16> = codes.iter().map(|topic| topic.error_code).collect();
+        let unknown = ResponseError::UnknownTopicOrPartition.code();
+        let illegal = ResponseError::InvalidTopicException.code();
+        assert_eq!(codes, [illegal, 0, unknown]);
+    }
 }

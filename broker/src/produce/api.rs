@@ -10,7 +10,7 @@ use control_plane::state::{BatchMeta, BatchProducer, WriteKind};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
-use object_format::batch::BatchHeader;
+use object_format::batch::{BatchHeader, Codec};
 use object_format::{TopicId, TopicPartition};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -47,8 +47,15 @@ struct TakenTopic {
 /// From this version on a transactional batch adds its partition to the transaction (KIP-890).
 const JOINS_TRANSACTION_SINCE: i16 = 12;
 
+/// Before this version clients do not know zstd, and those that sent it would not read it back (KIP-110).
+const ZSTD_SINCE: i16 = 7;
+
+/// From this version on topics are told by their ids (KIP-516).
+const TOPIC_IDS_SINCE: i16 = 13;
+
 /// What all batches of a request are judged by.
 struct Intake<'a> {
+    version: i16,
     pipeline: &'a Pipeline,
     session: &'a Session,
     defaults: &'a TopicDefaults,
@@ -71,6 +78,7 @@ pub fn handle(
     let body: ProduceRequest = request.decode()?;
     let (acks, timeout_ms) = (body.acks, body.timeout_ms);
     let intake = Intake {
+        version: request.version(),
         pipeline,
         session,
         defaults,
@@ -140,7 +148,7 @@ impl Intake<'_> {
     fn find(&self, topic: &TopicProduceData) -> Result<Known, ProduceError> {
         let agent = self.session.epoch();
         self.session.replica().read(|state| {
-            let (id, topic) = if topic.topic_id.is_nil() {
+            let (id, topic) = if self.version < TOPIC_IDS_SINCE {
                 let named = state.topic_named(&topic.name);
                 named.ok_or(ProduceError::UnknownPartition)?
             } else {
@@ -169,6 +177,9 @@ impl Intake<'_> {
         }
         let name = || format!("{}-{}", topic.name, data.index);
         let valid = validate::validate(data.records, &topic.config, self.now_ms, name)?;
+        if self.version < ZSTD_SINCE && valid.header.codec() == Some(Codec::Zstd) {
+            return Err(ProduceError::ZstdTooEarly);
+        }
         let kind = match valid.header.is_transactional() {
             true => self.transactional.ok_or(ProduceError::NoTransactionalId)?,
             false => WriteKind::Plain,

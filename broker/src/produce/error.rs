@@ -32,6 +32,9 @@ pub enum ProduceError {
     /// What is compressed cannot be read, or is not what the header says. Looked for on compacted topics only.
     #[error("the records cannot be read: {0}")]
     Records(String),
+    /// It is compressed by zstd, in a request of a version older than that.
+    #[error("requests of this version cannot have zstd in them")]
+    ZstdTooEarly,
     /// It belongs to a transaction, and the request names no transactional id.
     #[error("a transactional batch in a request without a transactional id")]
     NoTransactionalId,
@@ -65,6 +68,7 @@ impl ProduceError {
             Self::TooLarge { .. } => E::MessageTooLarge,
             Self::Timestamp(_) => E::InvalidTimestamp,
             Self::Keyless(_) | Self::Records(_) => E::InvalidRecord,
+            Self::ZstdTooEarly => E::UnsupportedCompressionType,
             Self::NoTransactionalId => E::TransactionalIdAuthorizationFailed,
             Self::UnknownPartition => E::UnknownTopicOrPartition,
             Self::UnknownTopicId => E::UnknownTopicId,

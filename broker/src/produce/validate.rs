@@ -50,14 +50,116 @@ pub(super) fn validate(
             log_append_time_ms: now_ms,
         });
     }
-    let too_old = now_ms.saturating_sub(header.max_timestamp) > topic.timestamp_before_max_ms;
-    let too_new = header.max_timestamp.saturating_sub(now_ms) > topic.timestamp_after_max_ms;
-    if header.max_timestamp >= 0 && (too_old || too_new) {
-        return Err(ProduceError::Timestamp(header.max_timestamp));
-    }
+    check_timestamps(&bytes, &header, topic, now_ms)?;
     Ok(ValidBatch {
         bytes,
         header,
         log_append_time_ms: -1,
     })
+}
+
+/// A record without a timestamp says this.
+const NO_TIMESTAMP: i64 = -1;
+
+/// Fails if a record is older or newer than the topic allows, as far as that is known without decompressing.
+fn check_timestamps(
+    bytes: &Bytes,
+    header: &BatchHeader,
+    topic: &TopicConfig,
+    now_ms: i64,
+) -> Result<(), ProduceError> {
+    let newest = header.max_timestamp;
+    if newest.saturating_sub(now_ms) > topic.timestamp_after_max_ms {
+        return Err(ProduceError::Timestamp(newest));
+    }
+    // Seldom set, so seldom walked for.
+    if topic.timestamp_before_max_ms == i64::MAX {
+        return Ok(());
+    }
+    match oldest_timestamp(bytes, header) {
+        Some(oldest) if now_ms.saturating_sub(oldest) > topic.timestamp_before_max_ms => {
+            Err(ProduceError::Timestamp(oldest))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The least timestamp of the records; of those that are compressed that of the first, which is in the header.
+fn oldest_timestamp(bytes: &Bytes, header: &BatchHeader) -> Option<i64> {
+    let has_one = |timestamp: &i64| *timestamp != NO_TIMESTAMP;
+    match batch::records(bytes, header) {
+        Ok(records) => {
+            let timestamps = records.filter_map(Result::ok).map(|r| r.timestamp(header));
+            timestamps.filter(has_one).min()
+        }
+        Err(_) => Some(header.base_timestamp.min(header.max_timestamp)).filter(has_one),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_format::batch::{BatchBuilder, Codec};
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000_000;
+    const BOUND: i64 = 1_000;
+
+    fn bounded() -> TopicConfig {
+        TopicConfig {
+            timestamp_before_max_ms: BOUND,
+            timestamp_after_max_ms: BOUND,
+            ..crate::config::TopicDefaults::default().0
+        }
+    }
+
+    fn batch_of(timestamps: &[i64], codec: Codec) -> Bytes {
+        let records = timestamps.iter();
+        let builder = records.fold(BatchBuilder::new(), |builder, &at| {
+            builder.record(at, None, Some(b"v"))
+        });
+        builder.build_with(codec, Bytes::copy_from_slice)
+    }
+
+    fn judge(timestamps: &[i64], codec: Codec, topic: &TopicConfig) -> Result<i64, i64> {
+        let bytes = batch_of(timestamps, codec);
+        match validate(Some(bytes), topic, NOW, String::new) {
+            Ok(valid) => Ok(valid.log_append_time_ms),
+            Err(ProduceError::Timestamp(refused)) => Err(refused),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn one_record_out_of_bounds_refuses_the_batch() {
+        let topic = bounded();
+        let plain = |timestamps: &[i64]| judge(timestamps, Codec::None, &topic);
+        assert_eq!(plain(&[NOW - BOUND, NOW, NOW + BOUND]), Ok(-1));
+        assert_eq!(plain(&[NOW, NOW - BOUND - 1, NOW]), Err(NOW - BOUND - 1));
+        assert_eq!(plain(&[NOW, NOW + BOUND + 1, NOW]), Err(NOW + BOUND + 1));
+        assert_eq!(plain(&[NO_TIMESTAMP]), Ok(-1), "it has none");
+        let unbounded = TopicConfig {
+            timestamp_before_max_ms: i64::MAX,
+            ..topic
+        };
+        assert_eq!(judge(&[0, NOW], Codec::None, &unbounded), Ok(-1));
+    }
+
+    #[test]
+    fn of_compressed_records_the_first_and_the_newest_are_judged() {
+        let topic = bounded();
+        let zipped = |timestamps: &[i64]| judge(timestamps, Codec::Gzip, &topic);
+        assert_eq!(zipped(&[NOW - BOUND, NOW + BOUND]), Ok(-1));
+        assert_eq!(zipped(&[NOW - BOUND - 1, NOW]), Err(NOW - BOUND - 1));
+        assert_eq!(zipped(&[NOW, NOW + BOUND + 1]), Err(NOW + BOUND + 1));
+    }
+
+    #[test]
+    fn where_the_broker_stamps_no_time_of_a_producer_is_wrong() {
+        let topic = TopicConfig {
+            timestamp_type: TimestampType::LogAppendTime,
+            ..bounded()
+        };
+        assert_eq!(judge(&[0, NOW * 2], Codec::None, &topic), Ok(NOW));
+    }
 }
