@@ -269,3 +269,12 @@ async fn send_hints(mut stream: TcpStream, mut appended: watch::Receiver<Positio
         }
     }
 }
+
+/// What `work` gives, unless it takes longer than `limit`.
+pub(crate) async fn in_time<T, E: From<Error>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let done = tokio::time::timeout(limit, work).await;
+    done.unwrap_or_else(|_| Err(Error::from(ErrorKind::TimedOut).into()))
+}

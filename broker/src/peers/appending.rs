@@ -23,11 +23,10 @@ use parking_lot::Mutex;
 use runtime::SharedClock;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use super::Keys;
 use super::handshake::SessionKey;
 use super::sealed::Sealed;
+use super::{Keys, in_time};
 use crate::metric_definitions as names;
 
 /// What a process that has something to append says first.
@@ -156,8 +155,7 @@ impl Relay for AppendRelay {
             inner.connect(agent, address);
             return None;
         };
-        let asked = timeout(ANSWER_WITHIN, link.ask(entry)).await;
-        let asked = asked.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+        let asked = in_time(ANSWER_WITHIN, link.ask(entry)).await;
         let outcome = match &asked {
             Ok(Some(_)) => "appended",
             Ok(None) => "refused",

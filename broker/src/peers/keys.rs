@@ -1,16 +1,13 @@
 //! Connections between agents that show each other that they are of one cluster.
 
-use std::io::{Error, ErrorKind};
-
 use control_plane::cluster::PeerSecret;
 use object_format::AgentEpoch;
 use runtime::Rng;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use super::PEER_TIMEOUT;
 use super::handshake::{self, HandshakeError, Nonce, SessionKey};
+use super::{PEER_TIMEOUT, in_time};
 
 /// By which this process is known to others.
 #[derive(Clone)]
@@ -43,7 +40,7 @@ impl Keys {
             let key = self.ask(&mut stream, agent, magic).await?;
             Ok((stream, key))
         };
-        in_time(connect).await
+        in_time(PEER_TIMEOUT, connect).await
     }
 
     /// Makes this process known to `agent` on a fresh connection.
@@ -55,7 +52,8 @@ impl Keys {
     ) -> Result<SessionKey, HandshakeError> {
         stream.write_u64(magic).await?;
         let own = (self.own, agent);
-        in_time(handshake::ask(stream, &self.secret, own, self.nonce())).await
+        let asked = handshake::ask(stream, &self.secret, own, self.nonce());
+        in_time(PEER_TIMEOUT, asked).await
     }
 
     /// As who was connected to. Gives who connected as well.
@@ -63,13 +61,8 @@ impl Keys {
         &self,
         stream: &mut S,
     ) -> Result<(AgentEpoch, SessionKey), HandshakeError> {
-        in_time(handshake::answer(
-            stream,
-            &self.secret,
-            self.own,
-            self.nonce(),
-        ))
-        .await
+        let answered = handshake::answer(stream, &self.secret, self.own, self.nonce());
+        in_time(PEER_TIMEOUT, answered).await
     }
 
     fn nonce(&self) -> Nonce {
@@ -77,11 +70,4 @@ impl Keys {
         self.rng.fill(&mut nonce);
         nonce
     }
-}
-
-async fn in_time<T>(
-    known: impl Future<Output = Result<T, HandshakeError>>,
-) -> Result<T, HandshakeError> {
-    let known = timeout(PEER_TIMEOUT, known).await;
-    known.unwrap_or_else(|_| Err(Error::from(ErrorKind::TimedOut).into()))
 }

@@ -12,9 +12,9 @@ use bytes::{Bytes, BytesMut};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
 
 use super::handshake::SessionKey;
+use super::in_time;
 
 const MAC_BYTES: usize = 32;
 
@@ -72,7 +72,7 @@ impl Seal {
         frame.extend_from_slice(&length.to_be_bytes());
         frame.extend_from_slice(&code);
         parts.iter().for_each(|part| frame.extend_from_slice(part));
-        in_time(to.write_all(&frame)).await
+        in_time(STALL, to.write_all(&frame)).await
     }
 
     /// Reads a frame of at most `bytes_max` bytes, however long it takes until it begins.
@@ -85,7 +85,7 @@ impl Seal {
         bytes_max: usize,
     ) -> Result<Bytes> {
         let first = from.read_u8().await?;
-        in_time(async {
+        let rest = async {
             let mut length = [first, 0, 0, 0];
             from.read_exact(&mut length[1..]).await?;
             let length = u32::from_be_bytes(length) as usize;
@@ -100,8 +100,8 @@ impl Seal {
             checked
                 .map_err(|_| Error::new(ErrorKind::InvalidData, "a frame is not the other's"))?;
             Ok(bytes.freeze())
-        })
-        .await
+        };
+        in_time(STALL, rest).await
     }
 }
 
@@ -145,12 +145,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sealed<S> {
     pub async fn read(&mut self, bytes_max: usize) -> Result<Bytes> {
         self.heard.read(&mut self.stream, bytes_max).await
     }
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(STALL, work)
-        .await
-        .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
 #[cfg(test)]

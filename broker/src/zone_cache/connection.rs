@@ -13,11 +13,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
 
 use super::frame::{ANSWER_BYTES, FrameError, Head, Question, Verdict};
 use crate::fetch::block::{BlockKey, WHOLE_BYTES_MAX};
 use crate::fetch::pool::Pool;
+use crate::peers::in_time;
 
 /// With asks under way, nothing may come for so long.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -209,8 +209,7 @@ async fn write_questions(
             }
             next = questions.try_recv().ok();
         }
-        let written = timeout(STALL, to.write_all(&bytes)).await;
-        written.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
+        in_time(STALL, to.write_all(&bytes)).await?;
         bytes.clear();
     }
     Ok(())
