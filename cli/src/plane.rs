@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use broker::Parts;
 use control_plane::checkpoint::CheckpointStore;
-use control_plane::cluster;
+use control_plane::cluster::{self, PeerSecret};
 use control_plane::log::bucket::{BucketLog, BucketLogOptions};
 use control_plane::log::memory::MemoryLog;
 use control_plane::log::{MetadataLog, home};
@@ -44,14 +44,8 @@ pub async fn open(
     clock: &SharedClock,
     rng: &Rng,
 ) -> Result<Opened, Failure> {
-    let url = settings.text("store.url");
-    if url.is_empty() {
-        let forms =
-            "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder";
-        return Err(
-            format!("no store is named: give --store (or MILLRACE_STORE_URL): {forms}").into(),
-        );
-    }
+    let (url, log) = (settings.text("store.url"), settings.text("metadata.log"));
+    check_named(url)?;
     if access != Access::Join {
         check_folder(url)?;
     }
@@ -66,37 +60,21 @@ pub async fn open(
         garbage,
         scrub,
     ] = stores;
-    let (cluster_id, peer_secret) = match access {
-        Access::Join => {
-            store::probe(&metadata, rng).await?;
-            let id = cluster::identity(&metadata, rng).await?;
-            let secret = cluster::peer_secret(&metadata, rng).await?;
-            (id, Some(secret))
-        }
-        Access::Change | Access::Look => (cluster::existing(&metadata).await?, None),
-    };
-    let in_memory = settings.text("metadata.log") == "memory";
+    let (cluster_id, peer_secret) = identity(access, &metadata, rng).await?;
     let cluster = Cluster {
         id: &cluster_id,
         store: &metadata,
         access,
     };
-    let log = open_log(
-        settings.text("metadata.log"),
-        settings,
-        &cluster,
-        clock,
-        rng,
-    )
-    .await?;
+    let opened_log = open_log(log, settings, &cluster, clock, rng).await?;
     // A log that is lost at exit must not find the checkpoints of another run.
-    let checkpoints = match in_memory {
-        true => CheckpointStore::new(store::open("memory://", &StoreOptions::default())?),
-        false => CheckpointStore::new(metadata),
+    let checkpoints = match log {
+        "memory" => store::open("memory://", &StoreOptions::default())?,
+        _ => metadata,
     };
     let parts = Parts {
-        log,
-        checkpoints,
+        log: opened_log,
+        checkpoints: CheckpointStore::new(checkpoints),
         produce_store: produce,
         fetch_store: fetch,
         catch_up_store: catch_up,
@@ -115,6 +93,23 @@ pub async fn open(
         puts_cost: is_bucket(url),
         spending: Spending::new(Prices::from_settings(settings), meters),
     })
+}
+
+/// The id of the cluster, and for who joins it the secret of its agents.
+async fn identity(
+    access: Access,
+    metadata: &Store,
+    rng: &Rng,
+) -> Result<(String, Option<PeerSecret>), Failure> {
+    match access {
+        Access::Join => {
+            store::probe(metadata, rng).await?;
+            let id = cluster::identity(metadata, rng).await?;
+            let secret = cluster::peer_secret(metadata, rng).await?;
+            Ok((id, Some(secret)))
+        }
+        Access::Change | Access::Look => Ok((cluster::existing(metadata).await?, None)),
+    }
 }
 
 /// The cluster whose log is opened.
@@ -153,6 +148,15 @@ pub async fn open_log_called(
         access: Access::Change,
     };
     open_log(log, settings, &cluster, clock, rng).await
+}
+
+/// Refuses to go without a store.
+fn check_named(url: &str) -> Result<(), Failure> {
+    if !url.is_empty() {
+        return Ok(());
+    }
+    let forms = "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder";
+    Err(format!("no store is named: give --store (or MILLRACE_STORE_URL): {forms}").into())
 }
 
 /// Refuses a folder that is not there.
