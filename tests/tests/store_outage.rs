@@ -44,6 +44,7 @@ const STALLED_AFTER: Duration = Duration::from_millis(400);
 const RESIDENT_KIB_MAX: u64 = 128 << 10;
 /// Clients give up on a request after half a minute; this is well before.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(22);
+const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 /// How soon all is well after the store is.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(20);
@@ -311,7 +312,7 @@ async fn a_store_that_hangs_leaves_no_request_unanswered() {
         answered(bootstrap, 0, partitions),
     );
     assert_ne!(metadata.topics[0].error_code, 0);
-    assert_eq!(producer.error_code, COORDINATOR_NOT_AVAILABLE);
+    assert_eq!(producer.error_code, COORDINATOR_LOAD_IN_PROGRESS);
     assert_eq!(transactional.error_code, COORDINATOR_NOT_AVAILABLE);
     assert_ne!(offsets.groups[0].error_code, 0);
     assert_ne!(joined.error_code, 0);

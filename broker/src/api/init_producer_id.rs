@@ -33,7 +33,10 @@ async fn initialize(call: &Call, body: InitProducerIdRequest) -> Result<Producer
     let expected = expected(body.producer_id.0, body.producer_epoch)?;
     let Some(id) = body.transactional_id else {
         // A producer that brings its old id is given a new one, as in Kafka.
-        let id = outcome(call.broker.session(), AllocateProducerId {}).await?;
+        // SUBTLE: as in Kafka. COORDINATOR_NOT_AVAILABLE would have Java's producer look for the coordinator of the
+        // transactional id that it does not have.
+        let allocated = outcome(call.broker.session(), AllocateProducerId {}).await;
+        let id = allocated.map_err(|_| ResponseError::CoordinatorLoadInProgress)?;
         return Ok(producer(id, 0));
     };
     if id.is_empty() {
