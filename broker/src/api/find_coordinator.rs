@@ -82,9 +82,6 @@ fn find(state: &State, nodes: &[Node], view: &View, key_type: i8, key: &StrBytes
             .with_port(-1)
     };
     let node = match key_type {
-        GROUP if key.is_empty() => {
-            return refused(ResponseError::InvalidGroupId, "the group id is empty");
-        }
         GROUP => held_by(state, nodes, key).or_else(|| rendezvous(view.candidates(), key)),
         TRANSACTION if key.is_empty() => {
             return refused(
@@ -145,7 +142,24 @@ fn share_partition(key: &str) -> Option<(&str, TopicPartition)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::state_with;
     use super::*;
+    use crate::topology;
+
+    #[test]
+    fn a_group_without_a_name_has_a_coordinator_too() {
+        let state = state_with(&[]);
+        let nodes = topology::nodes(&state);
+        let view = View::new(&state, &nodes, None);
+        let of = |key_type, key: &'static str| {
+            let key = StrBytes::from_static_str(key);
+            find(&state, &nodes, &view, key_type, &key).error_code
+        };
+        // Consumers that are no members may commit under it, as in Kafka.
+        assert_eq!([of(GROUP, ""), of(GROUP, "g")], [0, 0]);
+        let refused = ResponseError::InvalidRequest.code();
+        assert_eq!([of(TRANSACTION, ""), of(TRANSACTION, "t")], [refused, 0]);
+    }
 
     #[test]
     fn keys_of_share_partitions_are_group_topic_and_partition() {
