@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use control_plane::replica::Session;
 use control_plane::state::{BatchMeta, BatchProducer, WriteKind};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -17,7 +18,8 @@ use tokio::time::Instant;
 
 use super::pipeline::Acknowledgement;
 use super::refusal::refusal;
-use super::{Pipeline, ProduceError, Stored, metrics, validate};
+use super::validate::{self, ValidBatch};
+use super::{Pipeline, ProduceError, Stored, metrics};
 use crate::config::in_force::Dynamic;
 use crate::config::{TopicConfig, TopicDefaults};
 use crate::net::{Pending, Reply, RequestPermit};
@@ -30,6 +32,19 @@ enum Taken {
         log_append_time_ms: i64,
     },
     Refused(ProduceError),
+}
+
+/// A batch that may be stored.
+struct Good {
+    partition: TopicPartition,
+    batch: ValidBatch,
+    meta: BatchMeta,
+}
+
+/// A topic of a request, each of its batches judged.
+struct JudgedTopic {
+    response: TopicProduceResponse,
+    partitions: Vec<(i32, Result<Good, ProduceError>)>,
 }
 
 /// A topic that is there.
@@ -52,6 +67,9 @@ const ZSTD_SINCE: i16 = 7;
 
 /// From this version on topics are told by their ids (KIP-516).
 const TOPIC_IDS_SINCE: i16 = 13;
+
+/// So much beside what is stored of a request is no matter.
+const BESIDE_BYTES: usize = 1 << 10;
 
 /// What all batches of a request are judged by.
 struct Intake<'a> {
@@ -94,7 +112,12 @@ pub fn handle(
         permit,
     };
     let topics = body.topic_data.into_iter();
-    let topics: Vec<TakenTopic> = topics.map(|topic| intake.topic(topic)).collect();
+    let judged: Vec<JudgedTopic> = topics.map(|topic| intake.judge_topic(topic)).collect();
+    // SUBTLE: what is stored is kept by the cache for longer than the request's memory is counted, and a batch keeps all of
+    // the frame it came in. Of a frame that is mostly refused only what is stored is to be kept.
+    let is_sparse = 2 * good_bytes(&judged) + BESIDE_BYTES < request.body_bytes();
+    let take = |topic: JudgedTopic| intake.take_topic(topic, is_sparse);
+    let topics: Vec<TakenTopic> = judged.into_iter().map(take).collect();
     if acks == 0 {
         return Ok(without_response(topics));
     }
@@ -105,6 +128,13 @@ pub fn handle(
             Err(error) => Reply::Close(error.to_string()),
         }
     }))
+}
+
+/// Bytes of the batches that may be stored.
+fn good_bytes(topics: &[JudgedTopic]) -> usize {
+    let partitions = topics.iter().flat_map(|topic| &topic.partitions);
+    let good = partitions.filter_map(|(_, judged)| judged.as_ref().ok());
+    good.map(|good| good.batch.bytes.len()).sum()
 }
 
 /// Nobody waits. As in Kafka, a refusal closes the connection: the client's only sign of it.
@@ -121,7 +151,7 @@ fn without_response(topics: Vec<TakenTopic>) -> Pending {
 }
 
 impl Intake<'_> {
-    fn topic(&self, topic: TopicProduceData) -> TakenTopic {
+    fn judge_topic(&self, topic: TopicProduceData) -> JudgedTopic {
         let response = TopicProduceResponse::default()
             .with_name(topic.name.clone())
             .with_topic_id(topic.topic_id);
@@ -129,18 +159,30 @@ impl Intake<'_> {
             -1..=1 => self.find(&topic),
             _ => Err(ProduceError::Acks),
         };
-        let take = |data: PartitionProduceData| {
+        let judge = |data: PartitionProduceData| {
             let index = data.index;
-            let taken = match &known {
-                Ok(topic) => self.batch(topic, data),
+            let judged = match &known {
+                Ok(topic) => self.judge(topic, data),
                 Err(error) => Err(error.clone()),
             };
-            (index, taken.unwrap_or_else(Taken::Refused))
+            (index, judged)
         };
-        let partitions = topic.partition_data.into_iter().map(take).collect();
-        TakenTopic {
+        let partitions = topic.partition_data.into_iter().map(judge).collect();
+        JudgedTopic {
             response,
             partitions,
+        }
+    }
+
+    /// Fixes the places of a topic's batches; copies of them, so that their frame need not be kept, if it `is_sparse`.
+    fn take_topic(&self, topic: JudgedTopic, is_sparse: bool) -> TakenTopic {
+        let take = |(index, judged): (i32, Result<Good, ProduceError>)| {
+            let taken = judged.map(|good| self.take(good, is_sparse));
+            (index, taken.unwrap_or_else(Taken::Refused))
+        };
+        TakenTopic {
+            response: topic.response,
+            partitions: topic.partitions.into_iter().map(take).collect(),
         }
     }
 
@@ -165,7 +207,7 @@ impl Intake<'_> {
         })
     }
 
-    fn batch(&self, topic: &Known, data: PartitionProduceData) -> Result<Taken, ProduceError> {
+    fn judge(&self, topic: &Known, data: PartitionProduceData) -> Result<Good, ProduceError> {
         let partition = u32::try_from(data.index).map_err(|_| ProduceError::UnknownPartition)?;
         let partition = TopicPartition {
             topic: topic.id,
@@ -184,18 +226,32 @@ impl Intake<'_> {
             true => self.transactional.ok_or(ProduceError::NoTransactionalId)?,
             false => WriteKind::Plain,
         };
-        metrics::produced(
-            valid.bytes.len(),
-            valid.header.record_count.unsigned_abs().into(),
-        );
-        let meta = batch_meta(&valid.header, valid.bytes.len(), kind);
-        let acknowledgement =
-            self.pipeline
-                .add(partition, valid.bytes, &valid.header, meta, self.permit);
-        Ok(Taken::Pending {
-            acknowledgement,
-            log_append_time_ms: valid.log_append_time_ms,
+        Ok(Good {
+            partition,
+            meta: batch_meta(&valid.header, valid.bytes.len(), kind),
+            batch: valid,
         })
+    }
+
+    fn take(&self, good: Good, is_sparse: bool) -> Taken {
+        let Good {
+            partition,
+            batch,
+            meta,
+        } = good;
+        let records = batch.header.record_count.unsigned_abs();
+        metrics::produced(batch.bytes.len(), records.into());
+        let bytes = match is_sparse {
+            true => Bytes::copy_from_slice(&batch.bytes),
+            false => batch.bytes,
+        };
+        let acknowledgement = self
+            .pipeline
+            .add(partition, bytes, &batch.header, meta, self.permit);
+        Taken::Pending {
+            acknowledgement,
+            log_append_time_ms: batch.log_append_time_ms,
+        }
     }
 }
 
