@@ -26,8 +26,9 @@ async fn handle(call: Call) -> Answer {
     // It may wait for long, and nothing of the frame is needed any more.
     drop(call.request);
     call.permit.release();
-    let response = handle_fetch(call.broker.fetcher(), client, version, body, nearer).await;
-    encode_fetch_response(version, correlation_id, response)
+    let fetcher = call.broker.fetcher();
+    let (response, memory) = handle_fetch(fetcher, client, version, body, nearer).await;
+    Ok(encode_fetch_response(version, correlation_id, response)?.holding(memory))
 }
 
 /// Where a client that tells its rack is sent: to the agents of its zone, unless this is one of them or there is none.

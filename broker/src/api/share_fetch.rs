@@ -10,6 +10,7 @@ use object_format::{TopicId, TopicPartition};
 use uuid::Uuid;
 
 use super::{Answer, Api, Call, Handler};
+use crate::fetch::api::Memory;
 use crate::share::{ShareError, ShareFetchOutcome, ShareFetchParts, SharePartitionOutcome};
 use crate::wire::share_fetch_response::{
     ShareFetchResponse, ShareFetchedPartition, ShareFetchedTopic, encode_share_fetch_response,
@@ -34,7 +35,8 @@ async fn handle(call: Call) -> Answer {
         Ok(parts) => call.broker.shares().fetch(parts).await,
         Err(error) => Err(error),
     };
-    encode_share_fetch_response(correlation_id, response_of(outcome))
+    let (response, memory) = response_of(outcome);
+    Ok(encode_share_fetch_response(correlation_id, response)?.holding(memory))
 }
 
 /// Group and member of a request; both must be there.
@@ -97,18 +99,23 @@ fn parts_of(
     })
 }
 
-fn response_of(outcome: Result<ShareFetchOutcome, ShareError>) -> ShareFetchResponse {
+/// The response, and the memory that its records take.
+fn response_of(
+    outcome: Result<ShareFetchOutcome, ShareError>,
+) -> (ShareFetchResponse, Vec<Memory>) {
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {
-            return ShareFetchResponse {
+            let refused = ShareFetchResponse {
                 error_code: error.code(),
                 ..ShareFetchResponse::default()
             };
+            return (refused, vec![]);
         }
     };
     let mut partitions = outcome.partitions;
     partitions.sort_by_key(|p| p.partition);
+    let memory = partitions.iter_mut().map(|p| p.memory.take()).collect();
     let mut topics: Vec<ShareFetchedTopic> = vec![];
     for partition in partitions {
         let id = partition.partition.topic.0;
@@ -122,11 +129,12 @@ fn response_of(outcome: Result<ShareFetchOutcome, ShareError>) -> ShareFetchResp
             topic.partitions.push(fetched(partition));
         }
     }
-    ShareFetchResponse {
+    let response = ShareFetchResponse {
         error_code: 0,
         acquisition_lock_timeout_ms: i32::try_from(outcome.lock.as_millis()).unwrap_or(i32::MAX),
         topics,
-    }
+    };
+    (response, memory)
 }
 
 fn fetched(outcome: SharePartitionOutcome) -> ShareFetchedPartition {

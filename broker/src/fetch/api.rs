@@ -13,6 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 use object_format::TopicId;
 use uuid::Uuid;
 
+use super::fair::FairPermit;
 use super::list_offsets::{EARLIEST_LOCAL, FoundOffset, LATEST_TIERED, MAX_TIMESTAMP, OffsetQuery};
 use super::outcome::{FetchOutcome, PartitionOutcome};
 use super::plan::{Isolation, PartitionFetch, TopicRef};
@@ -31,6 +32,9 @@ const FETCH_WITH_SESSIONS: i16 = 7;
 
 const READ_COMMITTED: i8 = 1;
 
+/// The memory that the records of a response take, to be kept until it has been written.
+pub type Memory = Option<Arc<FairPermit>>;
+
 /// Answers a Fetch; `nearer` says where its client would rather read, if not here.
 pub async fn handle_fetch(
     fetcher: &Fetcher,
@@ -38,12 +42,14 @@ pub async fn handle_fetch(
     version: i16,
     request: FetchRequest,
     nearer: Option<Nearer>,
-) -> FetchResponse {
+) -> (FetchResponse, Memory) {
     let mut parts = parts_of(client, version, &request);
     parts.nearer = nearer;
     // It may wait for long, and its names point into the frame.
     drop(request);
-    response_of(fetcher.fetch(parts).await)
+    let mut outcome = fetcher.fetch(parts).await;
+    let memory = outcome.memory.take();
+    (response_of(outcome), memory)
 }
 
 /// Takes a Fetch request apart; nothing of it points into the frame.

@@ -8,7 +8,6 @@ use bytes::{Bytes, BytesMut};
 use object_format::batch::{self, STAMP_LEN};
 
 use super::cache::BlockKey;
-use super::fair::FairPermit;
 use super::plan::LEADER_EPOCH;
 use super::walk::{Batch, Piece};
 
@@ -90,13 +89,8 @@ impl Assembly {
         }
     }
 
-    /// The records of all partitions. `memory` is given back, but for as many bytes as the records
-    /// have, and those when the records are dropped.
-    pub(super) fn finish(
-        mut self,
-        mut partitions: Vec<Vec<Segment>>,
-        memory: Option<FairPermit>,
-    ) -> Vec<Records> {
+    /// The records of all partitions.
+    pub(super) fn finish(mut self, mut partitions: Vec<Vec<Segment>>) -> Vec<Records> {
         for segments in &mut partitions {
             self.copy_sparse(segments);
         }
@@ -112,11 +106,7 @@ impl Assembly {
                 bytes,
             }
         };
-        let mut partitions: Vec<Records> = partitions.into_iter().map(records).collect();
-        if let Some(memory) = memory {
-            keep(&mut partitions, memory);
-        }
-        partitions
+        partitions.into_iter().map(records).collect()
     }
 
     fn copy_sparse(&mut self, segments: &mut [Segment]) {
@@ -145,35 +135,5 @@ impl Segment {
             Self::Lying(piece) => piece.bytes.len(),
         };
         len as u64
-    }
-}
-
-/// Bytes that own something besides themselves.
-struct Kept {
-    bytes: Bytes,
-    _memory: FairPermit,
-}
-
-impl AsRef<[u8]> for Kept {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-/// Ties as much of a permit as the records have bytes to the last large one of their slices, which
-/// is dropped when it has been sent, and gives the rest back. Short slices do not count, since
-/// whoever writes the response may copy them.
-fn keep(partitions: &mut [Records], memory: FairPermit) {
-    let bytes: u64 = partitions.iter().map(|records| records.bytes).sum();
-    let mut chunks = partitions
-        .iter_mut()
-        .rev()
-        .flat_map(|p| p.chunks.iter_mut().rev());
-    let last = chunks.find(|chunk| chunk.len() >= COPY_BYTES_MAX);
-    if let Some(chunk) = last {
-        *chunk = Bytes::from_owner(Kept {
-            bytes: std::mem::take(chunk),
-            _memory: memory.keep(bytes),
-        });
     }
 }

@@ -40,6 +40,13 @@ pub struct CacheOptions {
     pub catch_up_percent: u64,
 }
 
+impl CacheOptions {
+    /// Bytes that may be of readers that are behind.
+    pub fn catch_up_max(&self) -> u64 {
+        self.bytes_max / 100 * self.catch_up_percent.min(100)
+    }
+}
+
 impl Default for CacheOptions {
     fn default() -> Self {
         Self {
@@ -118,7 +125,7 @@ impl BlockCache {
         options: CacheOptions,
     ) -> Self {
         let bytes_max = options.bytes_max;
-        let catch_up_max = bytes_max / 100 * options.catch_up_percent.min(100);
+        let catch_up_max = options.catch_up_max();
         let blocks = PerPool {
             tail: region(bytes_max),
             catch_up: region(catch_up_max),

@@ -9,13 +9,15 @@ use parking_lot::Mutex;
 use runtime::{Rng, SharedClock, Store};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::block::BlockKey;
+use super::block::{BLOCK_BYTES, BlockKey};
 use super::cache::{BlockCache, CacheOptions};
 use super::fair::{FairPermit, FairPermits};
 use super::load::{LoadOptions, Loader};
 use super::loan::{Lending, Loan};
 use super::outcome::{FetchOutcome, PartitionOutcome};
-use super::plan::{Isolation, Limits, PartitionFetch, Plan, Planner};
+use super::plan::{
+    AHEAD_BYTES, BLOCK_BYTES_MAX, Isolation, Limits, PartitionFetch, Plan, Planner, Slice,
+};
 use super::pool::{Client, PerPool, Pool};
 use super::read::{PartitionRecords, Reader};
 use super::readahead::{Given, ReadAhead};
@@ -31,8 +33,12 @@ const BARRIER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Partitions planned in one go while the metadata stands still.
 const PARTITIONS_PER_LOOK: usize = 2_000;
 
-/// Most offsets that are looked up by time at once.
-const LOOKUPS_MAX: usize = 16;
+/// Most bytes of blocks in which offsets are looked up by time at once.
+pub(crate) const LOOKUP_BYTES_MAX: u64 = 64 << 20;
+
+/// Most bytes of blocks that a fetch may need beyond those that its plan is bounded by: those of its first extent, and one
+/// that its last batch reaches into.
+const FIRST_BYTES_MAX: u64 = AHEAD_BYTES + 2 * BLOCK_BYTES;
 
 /// How an agent serves consumers.
 #[derive(Clone, Debug)]
@@ -67,6 +73,31 @@ impl Default for FetchOptions {
             load: LoadOptions::default(),
             lent_percent: 25,
         }
+    }
+}
+
+impl FetchOptions {
+    /// What one client gets of the memory of a pool: three quarters at most, so that a client that does not read what it
+    /// asked for does not stop the others.
+    fn share(memory_bytes: u64) -> u64 {
+        memory_bytes / 4 * 3
+    }
+
+    /// Most bytes of one response, and of the blocks that it is read from: both together fit into a client's share,
+    /// whichever pool it is read with.
+    fn one_fetch(&self) -> (u64, u64) {
+        let share = Self::share(self.memory_bytes.tail.min(self.memory_bytes.catch_up));
+        let response = self.response_bytes_max.min(share / 2);
+        (response, BLOCK_BYTES_MAX.min(share - response))
+    }
+
+    /// The most memory that all fetches together take. Where the memory of a pool is less than what one fetch needs at
+    /// least, one may go beyond it.
+    pub fn memory_bytes_max(&self) -> u64 {
+        let (response, blocks) = self.one_fetch();
+        let one = response + blocks + FIRST_BYTES_MAX;
+        let of = |memory_bytes: u64| memory_bytes + one.saturating_sub(Self::share(memory_bytes));
+        of(self.memory_bytes.tail) + of(self.memory_bytes.catch_up)
     }
 }
 
@@ -120,7 +151,8 @@ struct Inner {
     memory: PerPool<FairPermits>,
     lending: Lending,
     response_bytes_max: u64,
-    /// Each may have a block or two in memory.
+    block_bytes_max: u64,
+    /// A permit for each byte.
     lookups: Semaphore,
 }
 
@@ -153,14 +185,13 @@ impl Fetcher {
         rng: &Rng,
         options: FetchOptions,
     ) -> Self {
+        let (response_bytes_max, block_bytes_max) = options.one_fetch();
         let loader = Loader::new(stores, rng.fork("block loader"), options.load);
         let cache = BlockCache::with_neighbours(loader, neighbours, clock.clone(), options.cache);
         let waiters = Waiters::default();
         let alarm = waiters.clone();
         replica.observe(move |_, changed| alarm.wake(changed));
-        // Three quarters of it at most are one client's, so that a client that does not read what it asked for
-        // does not stop the others.
-        let memory = |_, bytes| FairPermits::new(bytes, bytes / 4 * 3);
+        let memory = |_, bytes| FairPermits::new(bytes, FetchOptions::share(bytes));
         let bytes = options.memory_bytes.clone();
         let memory = options.memory_bytes.map(memory);
         let lending = Lending::new(memory.clone(), bytes, options.lent_percent);
@@ -173,8 +204,9 @@ impl Fetcher {
             sessions: Mutex::new(sessions),
             memory,
             lending,
-            lookups: Semaphore::new(LOOKUPS_MAX),
-            response_bytes_max: options.response_bytes_max,
+            lookups: Semaphore::new(LOOKUP_BYTES_MAX as usize),
+            response_bytes_max,
+            block_bytes_max,
             replica,
             clock,
             waiters,
@@ -215,9 +247,13 @@ impl Fetcher {
         self.0.waiters.is_over()
     }
 
-    /// Waits for its turn to look into stored records for a time.
-    pub(super) async fn lookup_turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.0.lookups.acquire().await.ok()
+    /// Waits for its turn to look into stored records for a time, and for the memory of the block or two that it has at
+    /// once.
+    pub(super) async fn lookup_turn(&self, slice: &Slice) -> Option<SemaphorePermit<'_>> {
+        let bytes = BlockKey::step(slice.object_bytes) * 2;
+        let bytes = bytes.min(slice.object_bytes).min(LOOKUP_BYTES_MAX);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.0.lookups.acquire_many(bytes).await.ok()
     }
 
     /// Logs a fault met while reading, and gives what the client is told.
@@ -229,6 +265,11 @@ impl Fetcher {
     #[cfg(test)]
     pub(super) fn reads_ahead(&self) -> Vec<super::block::BlockKey> {
         self.0.ahead.blocks()
+    }
+
+    /// How many partitions all fetch sessions have together.
+    pub fn session_partitions(&self) -> usize {
+        self.0.sessions.lock().partitions()
     }
 
     /// How many fetches wait for records.
@@ -263,15 +304,21 @@ impl Fetcher {
             .plan_when(&begun.wanted, limits, enough, parts.wait_max)
             .await;
         let memory = self.reserve(&plan, &parts.client).await;
-        let read = inner.reader.read(&plan, &parts.client, memory).await;
+        let read = inner.reader.read(&plan, &parts.client).await;
+        // What is not kept for the records goes back at once.
+        let bytes: u64 = read.iter().map(|partition| partition.records.bytes).sum();
+        let memory = memory.map(|memory| Arc::new(memory.keep(bytes)));
         if plan.pool() == Pool::CatchUp {
             inner.ahead.given(&parts.client, given(&plan, &read));
         }
-        metrics::fetched(read.iter().map(|partition| partition.records.bytes).sum());
+        metrics::fetched(bytes);
         let answered = begun.wanted.iter().zip(&plan.partitions).zip(read);
         let outcome = |((fetch, planned), read)| PartitionOutcome::new(fetch, planned, read);
         let answered = answered.map(outcome).collect();
-        self.finish(begun, answered)
+        FetchOutcome {
+            memory,
+            ..self.finish(begun, answered)
+        }
     }
 
     /// Answers without records where they are to be read. What is wrong with a partition is said here: of an offset
@@ -315,16 +362,16 @@ impl Fetcher {
         let now = inner.clock.monotonic();
         match inner.sessions.lock().finish(now, begun, answered) {
             Ok((session_id, partitions)) => FetchOutcome {
-                error: None,
                 session_id,
                 partitions,
+                ..FetchOutcome::default()
             },
             Err(error) => FetchOutcome::refused(error),
         }
     }
 
     fn plan(&self, wanted: &[PartitionFetch], limits: Limits) -> Plan {
-        let mut planner = Planner::new(limits);
+        let mut planner = Planner::new(limits, self.0.block_bytes_max);
         for piece in wanted.chunks(PARTITIONS_PER_LOOK) {
             self.0.replica.read(|state| planner.add(state, piece));
         }

@@ -213,7 +213,7 @@ impl Fetcher {
                 }
                 Some(Part::Records(slice)) => slice,
             };
-            let turn = self.lookup_turn().await;
+            let turn = self.lookup_turn(&slice).await;
             let found = self.first_record_in(&slice, wanted).await;
             drop(turn);
             match found.map_err(|fault| self.report(&fault))? {
@@ -257,7 +257,7 @@ impl Fetcher {
         wanted: Wanted,
     ) -> Result<Option<FoundOffset>, ReadFault> {
         let client = Client::default();
-        let mut blocks = Blocks::load(self.cache(), &client, &[]).await;
+        let mut blocks = Blocks::passing(self.cache(), &client);
         match look_for_record(slice, wanted, &mut blocks).await {
             Err(ReadFault::Damaged { .. }) if blocks.distrust(slice).await => {
                 look_for_record(slice, wanted, &mut blocks).await

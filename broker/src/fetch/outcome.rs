@@ -1,6 +1,9 @@
 //! What a fetch is answered with, before it is put into bytes.
 
+use std::sync::Arc;
+
 use super::FetchError;
+use super::fair::FairPermit;
 use super::plan::{PartitionFetch, Readable, TopicRef};
 use super::read::{PartitionRecords, Records};
 
@@ -49,6 +52,8 @@ pub struct FetchOutcome {
     pub session_id: i32,
     /// The partitions, in the order they were fetched.
     pub partitions: Vec<PartitionOutcome>,
+    /// The memory that its records take, given back when this is dropped.
+    pub memory: Option<Arc<FairPermit>>,
 }
 
 impl FetchOutcome {

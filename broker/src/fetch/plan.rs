@@ -38,11 +38,11 @@ const PARTITION_MARKERS_MAX: usize = 4_096;
 /// Most blocks that one fetch needs at once.
 const BLOCKS_MAX: usize = 512;
 
-/// Most bytes of blocks that one fetch needs at once, past the first block.
-const BLOCK_BYTES_MAX: u64 = 128 << 20;
+/// Most bytes of blocks that one fetch needs at once, past those of its first extent, however much memory there is.
+pub const BLOCK_BYTES_MAX: u64 = 128 << 20;
 
 /// Of a large extent, only so much is loaded ahead of walking it.
-const AHEAD_BYTES: u64 = 16 << 20;
+pub const AHEAD_BYTES: u64 = 16 << 20;
 
 /// How a request names a topic: by name up to version 12, by id from 13 on (KIP-516).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -269,11 +269,11 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// Of no partition yet.
-    pub fn new(limits: Limits) -> Self {
+    /// Of no partition yet, for a fetch that may need blocks of `block_bytes_max` bytes at once.
+    pub fn new(limits: Limits, block_bytes_max: u64) -> Self {
         Self {
             limits,
-            budget: Budget::new(limits.bytes_max),
+            budget: Budget::new(limits.bytes_max, block_bytes_max),
             plan: Plan {
                 bytes_max: limits.bytes_max,
                 ..Plan::default()
@@ -317,7 +317,7 @@ pub fn plan<'a>(
     wanted: impl IntoIterator<Item = &'a PartitionFetch>,
     limits: Limits,
 ) -> Plan {
-    let mut planner = Planner::new(limits);
+    let mut planner = Planner::new(limits, BLOCK_BYTES_MAX);
     planner.add(state, wanted);
     planner.finish()
 }
@@ -415,6 +415,7 @@ fn aborted(partition: &Partition, readable: &Readable, to: i64) -> Vec<AbortedTr
 /// What a request may still take.
 struct Budget {
     bytes_max: u64,
+    block_bytes_max: u64,
     bytes: u64,
     extents: usize,
     markers: usize,
@@ -425,9 +426,10 @@ struct Budget {
 }
 
 impl Budget {
-    fn new(bytes_max: u64) -> Self {
+    fn new(bytes_max: u64, block_bytes_max: u64) -> Self {
         Self {
             bytes_max,
+            block_bytes_max,
             bytes: 0,
             extents: 0,
             markers: 0,
@@ -461,7 +463,7 @@ impl Budget {
         let (count, bytes) = fresh.fold((0, 0), |(n, sum), key| (n + 1, sum + key.len()));
         self.extents < EXTENTS_MAX
             && self.blocks.len() + count <= BLOCKS_MAX
-            && self.block_bytes + bytes <= BLOCK_BYTES_MAX
+            && self.block_bytes + bytes <= self.block_bytes_max
     }
 
     fn add(&mut self, part: &Part) {

@@ -11,7 +11,6 @@ use super::FetchError;
 use super::assembly::{Assembly, Segment};
 use super::cache::{BlockCache, BlockKey};
 use super::complaints::Complaints;
-use super::fair::FairPermit;
 use super::parts::{Part, render};
 use super::plan::{Plan, Readable, Slice};
 use super::pool::Client;
@@ -66,14 +65,8 @@ impl Reader {
         plan.planned() + absent.map(BlockKey::len).sum::<u64>()
     }
 
-    /// Reads what a plan says for a client, in its order. `memory` is what [`Reader::memory`] said, or less;
-    /// as much of it as the records keep goes with them, until they are dropped.
-    pub async fn read(
-        &self,
-        plan: &Plan,
-        client: &Client,
-        memory: Option<FairPermit>,
-    ) -> Vec<PartitionRecords> {
+    /// Reads what a plan says for a client, in its order.
+    pub async fn read(&self, plan: &Plan, client: &Client) -> Vec<PartitionRecords> {
         let mut blocks = Blocks::load(&self.cache, client, &plan.blocks).await;
         let mut assembly = Assembly::default();
         let mut left = plan.bytes_max;
@@ -108,7 +101,7 @@ impl Reader {
         }
         drop(blocks);
         let (segments, rest): (Vec<_>, Vec<_>) = read.into_iter().unzip();
-        let records = assembly.finish(segments, memory);
+        let records = assembly.finish(segments);
         let join = |(records, (end_offset, error))| PartitionRecords {
             records,
             end_offset,

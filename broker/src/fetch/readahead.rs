@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 use runtime::SharedClock;
 use tokio::task::JoinHandle;
 
-use super::block::BLOCK_BYTES;
+use super::block::{BLOCK_BYTES, WHOLE_BYTES_MAX};
 use super::cache::{BlockCache, BlockKey};
+use super::fair::FairPermits;
 use super::metrics;
 use super::parts::{Part, parts_between};
 use super::pool::{Client, Pool};
@@ -191,9 +192,24 @@ impl Drop for Reading {
     }
 }
 
+/// Most bytes that are ahead of all readers together, of a cache with so many for readers that are behind.
+fn all_max(catch_up_max: u64) -> u64 {
+    catch_up_max / 2
+}
+
+/// Most bytes that reads ahead have in memory besides what is in the cache, `one_max` being most of one reader.
+pub(crate) fn memory_bytes_max(catch_up_max: u64, one_max: u64) -> u64 {
+    match all_max(catch_up_max).min(one_max) < BLOCK_BYTES {
+        true => 0,
+        false => all_max(catch_up_max).max(WHOLE_BYTES_MAX),
+    }
+}
+
 /// Reads ahead.
 pub(super) struct ReadAhead {
     cache: BlockCache,
+    /// Memory for blocks that are being read.
+    memory: FairPermits,
     replica: Replica,
     clock: SharedClock,
     readers: Mutex<Readers>,
@@ -208,9 +224,11 @@ impl ReadAhead {
         clock: SharedClock,
         one_max: u64,
     ) -> Self {
-        let all_max = cache.catch_up_max() / 2;
+        let all_max = all_max(cache.catch_up_max());
+        let memory = memory_bytes_max(cache.catch_up_max(), one_max);
         Self {
             cache,
+            memory: FairPermits::new(memory, memory),
             replica,
             clock,
             readers: Mutex::new(Readers::new(one_max, all_max)),
@@ -249,11 +267,17 @@ impl ReadAhead {
             }
             let is_there = self.cache.contains(&block);
             let (cache, client) = (self.cache.clone(), key.0.clone());
-            // What is there is noted as well: it is not read again when the cache has let it go.
+            let memory = self.memory.clone();
+            let read = async move {
+                let _memory = memory.acquire(&client, block.len()).await;
+                metrics::read_ahead();
+                let _ = cache.block(block, Pool::CatchUp, &client).await;
+            };
+            // What is there is noted as well: it is not read again when the cache has let it go. The reader itself joins
+            // a read that it comes to; one that nobody has come to for so long is of no use.
             let read = tokio::spawn(async move {
                 if !is_there {
-                    metrics::read_ahead();
-                    let _ = cache.block(block, Pool::CatchUp, &client).await;
+                    let _ = tokio::time::timeout(STOPPED, read).await;
                 }
             });
             reads.insert(block, Reading(read));

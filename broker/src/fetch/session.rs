@@ -118,6 +118,11 @@ impl Sessions {
         self.sessions.len()
     }
 
+    /// How many partitions all of them have together.
+    pub fn partitions(&self) -> usize {
+        self.partitions
+    }
+
     /// Takes a request at the time `now`.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ async fn fetched(
     limits: Limits,
 ) -> PartitionOutcome {
     let plan = plan(&world.state, [wanted], limits);
-    let read = reader.read(&plan, &Client::default(), None).await.remove(0);
+    let read = reader.read(&plan, &Client::default()).await.remove(0);
     PartitionOutcome::new(wanted, &plan.partitions[0], read)
 }
 

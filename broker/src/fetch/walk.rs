@@ -53,6 +53,8 @@ pub struct Blocks<'a> {
     cache: &'a BlockCache,
     client: &'a Client,
     held: HashMap<BlockKey, Result<Block, LoadError>>,
+    /// Whether a block is let go once the walk is past it.
+    passing: bool,
 }
 
 impl<'a> Blocks<'a> {
@@ -71,6 +73,31 @@ impl<'a> Blocks<'a> {
             cache,
             client,
             held,
+            passing: false,
+        }
+    }
+
+    /// None yet, of a reader of one slice that keeps nothing of what it has passed.
+    pub fn passing(cache: &'a BlockCache, client: &'a Client) -> Self {
+        Self {
+            cache,
+            client,
+            held: HashMap::new(),
+            passing: true,
+        }
+    }
+
+    /// How many blocks are held.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The walk over a slice is at this position of its object.
+    fn passed(&mut self, slice: &Slice, position: u64) {
+        if self.passing {
+            let current = position / BlockKey::step(slice.object_bytes);
+            self.held.retain(|key, _| key.index >= current);
         }
     }
 
@@ -278,6 +305,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             if range.is_empty() {
                 return Err(self.damaged("the run goes on past the object's end".into()));
             }
+            self.blocks.passed(&self.slice, self.position);
             let block = self.blocks.get(key, self.slice.pool).await?;
             let from = range.start.max(self.slice.position);
             let to = range.end.min(self.slice.end());

@@ -100,7 +100,7 @@ mod tests {
         let reader = Reader::new(cache, SystemClock::shared());
         for _ in 0..2 {
             let plan = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
-            let read = reader.read(&plan, &Client::default(), None).await;
+            let read = reader.read(&plan, &Client::default()).await;
             assert_eq!(read[0].error, None, "byte {at}");
             let got = read[0].records.to_bytes();
             assert_eq!(offsets(&got), [0..10, 10..15, 15..22], "byte {at}");

@@ -1,27 +1,35 @@
 //! Replies on their way back to one client: in the order of the requests, whatever the order in
 //! which they are ready.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{Error, ErrorKind, IoSlice, Result};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use kafka_protocol::messages::ApiKey;
 use runtime::SharedClock;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::metrics::ServerMetrics;
 use super::{Pending, Reply, RequestPermit};
 
 /// How many slices go into one system call.
 const SLICES_MAX: usize = 128;
+
+/// What a client has not taken of its responses after so long is copied.
+const COPY_AFTER: Duration = Duration::from_secs(1);
+
+/// The pieces in which it is copied.
+const COPY_BYTES: usize = 1 << 20;
 
 /// A request that has been handed to the service, and what it holds until it is answered.
 pub(super) struct Slot {
@@ -56,7 +64,8 @@ pub(super) async fn write_replies<W: AsyncWrite + Unpin>(
     while queue.wait().await {
         let batch = queue.take_ready();
         let bytes = batch.chunks.iter().map(Bytes::len).sum::<usize>();
-        if let Err(error) = write_chunks(&mut writer, batch.chunks, stall).await {
+        let late = sleep(COPY_AFTER);
+        if let Err(error) = write_copying(&mut writer, batch.chunks, stall, late).await {
             return WriteEnd::Failed(error);
         }
         metrics.bytes_out.increment(bytes as u64);
@@ -87,6 +96,7 @@ struct ReplyQueue {
 struct Batch {
     chunks: VecDeque<Bytes>,
     answered: Vec<Answered>,
+    _held: Vec<Arc<dyn Any + Send + Sync>>,
     close: Option<String>,
 }
 
@@ -193,7 +203,8 @@ impl ReplyQueue {
 impl Batch {
     fn add(&mut self, reply: Reply) -> i16 {
         match reply {
-            Reply::Response(response) => {
+            Reply::Response(mut response) => {
+                self._held.extend(response.take_held());
                 let error_code = response.error_code();
                 self.chunks.append(&mut response.into_chunks());
                 error_code
@@ -218,9 +229,25 @@ async fn run_front(waiting: &mut VecDeque<Slot>) -> Option<Reply> {
 /// Writes all of these bytes. Nothing being taken for `stall` is an error.
 pub(crate) async fn write_chunks<W: AsyncWrite + Unpin>(
     writer: &mut W,
-    mut chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Bytes>,
     stall: Duration,
 ) -> Result<()> {
+    write_copying(writer, chunks, stall, std::future::pending()).await
+}
+
+/// The same, but what is left when it is `late` is copied.
+///
+/// SUBTLE: slices of records keep all of the request or the block in memory that they are a part of, long after the cache
+/// has let go of it. While responses are taken this is nothing; a client that reads slowly must not hold more than what it
+/// was sent.
+async fn write_copying<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    mut chunks: VecDeque<Bytes>,
+    stall: Duration,
+    late: impl Future<Output = ()>,
+) -> Result<()> {
+    let mut late = pin!(late.fuse());
+    let mut patience = pin!(sleep(stall));
     while !chunks.is_empty() {
         let write = poll_fn(|context| {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -230,15 +257,48 @@ pub(crate) async fn write_chunks<W: AsyncWrite + Unpin>(
             }
             Pin::new(&mut *writer).poll_write_vectored(context, &slices[..used])
         });
-        let written = timeout(stall, write).await.map_err(|_| stalled())??;
+        let written = tokio::select! {
+            biased;
+            written = write => Some(written?),
+            () = &mut patience => return Err(stalled()),
+            () = &mut late => None,
+        };
+        let Some(written) = written else {
+            chunks = copied(chunks).await;
+            continue;
+        };
         if written == 0 {
             return Err(ErrorKind::WriteZero.into());
         }
         advance(&mut chunks, written);
+        patience.set(sleep(stall));
     }
     timeout(stall, writer.flush())
         .await
         .map_err(|_| stalled())?
+}
+
+/// The same bytes, in memory that nothing else is in.
+async fn copied(chunks: VecDeque<Bytes>) -> VecDeque<Bytes> {
+    let mut left: usize = chunks.iter().map(Bytes::len).sum();
+    let mut copies = VecDeque::with_capacity(left.div_ceil(COPY_BYTES));
+    let mut copy = Vec::with_capacity(left.min(COPY_BYTES));
+    for mut chunk in chunks {
+        while !chunk.is_empty() {
+            let part = chunk.split_to(chunk.len().min(copy.capacity() - copy.len()));
+            copy.extend_from_slice(&part);
+            left -= part.len();
+            if copy.len() == copy.capacity() {
+                let next = Vec::with_capacity(left.min(COPY_BYTES));
+                copies.push_back(std::mem::replace(&mut copy, next).into());
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    if !copy.is_empty() {
+        copies.push_back(copy.into());
+    }
+    copies
 }
 
 fn stalled() -> Error {

@@ -1,5 +1,6 @@
 //! One ShareFetch from beginning to end: session, acknowledgements, turns, reading, acquiring, waiting.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use super::partition::{AcquireRequest, Acquired, FetchTurn, Turn};
 use super::read::ReadRecords;
 use super::registry::Shares;
 use super::session::{Begun, FINAL_EPOCH, Owner};
+use crate::fetch::api::Memory;
 use crate::fetch::plan::{Isolation, PartitionFetch, TopicRef};
 use crate::fetch::pool::Client;
 use crate::fetch::session as fetch_session;
@@ -58,6 +60,8 @@ pub(crate) struct SharePartitionOutcome {
     pub acknowledged: Option<Result<(), ShareError>>,
     /// Whole batches.
     pub records: Vec<Bytes>,
+    /// The memory that they take.
+    pub memory: Memory,
     /// What of them the member holds now.
     pub acquired: Vec<Acquired>,
 }
@@ -230,7 +234,7 @@ impl Shares {
         // Given back also if the client goes away while its records are read.
         let mut held = HeldTurn::new(self, key, given.turn);
         let bytes_max = (budget.bytes / partitions_left.max(1)).max(1);
-        let records = self.read(key, given, isolation, bytes_max).await?;
+        let (records, memory) = self.read(key, given, isolation, bytes_max).await?;
         let batches = records.batches(given.offset);
         if batches.is_empty() {
             return Err(ShareError::Storage);
@@ -255,6 +259,10 @@ impl Shares {
         let records = records.cut(&acquired);
         let bytes: usize = records.iter().map(Bytes::len).sum();
         budget.bytes = budget.bytes.saturating_sub(bytes as u64);
+        // SUBTLE: what was read and not given goes back before the next partition is read: members that each hold much and
+        // wait for more would wait for each other.
+        let memory = memory.and_then(Arc::into_inner);
+        let memory = memory.map(|memory| Arc::new(memory.keep(bytes as u64)));
         if acquired.is_empty() {
             // What was read was not to be shown, or somebody else's meanwhile: there is news already.
             return Ok(Looked::Nothing(u64::MAX));
@@ -262,6 +270,7 @@ impl Shares {
         Ok(Looked::Told(SharePartitionOutcome {
             partition: key.partition,
             records,
+            memory,
             acquired,
             ..SharePartitionOutcome::default()
         }))
@@ -287,7 +296,7 @@ impl Shares {
         turn: FetchTurn,
         isolation: Isolation,
         bytes_max: u64,
-    ) -> Result<ReadRecords, ShareError> {
+    ) -> Result<(ReadRecords, Memory), ShareError> {
         let fetch = PartitionFetch {
             topic: TopicRef::Id(key.partition.topic),
             partition: i32::try_from(key.partition.partition).unwrap_or(i32::MAX),
@@ -318,7 +327,8 @@ impl Shares {
             Some(error) => return Err(of_fetch(error)),
         }
         let aborted = partition.aborted_transactions.unwrap_or_default();
-        Ok(ReadRecords::new(partition.records.chunks, &aborted))
+        let records = ReadRecords::new(partition.records.chunks, &aborted);
+        Ok((records, outcome.memory))
     }
 }
 

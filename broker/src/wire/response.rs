@@ -1,6 +1,8 @@
 //! A response as it goes to the socket: a chain of byte slices, length prefix and header included.
 
+use std::any::Any;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
@@ -14,6 +16,7 @@ use super::{WireError, api_name};
 pub struct ResponseBytes {
     chunks: VecDeque<Bytes>,
     error_code: i16,
+    held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl ResponseBytes {
@@ -26,6 +29,7 @@ impl ResponseBytes {
         Self {
             chunks,
             error_code: 0,
+            held: None,
         }
     }
 
@@ -34,6 +38,18 @@ impl ResponseBytes {
     pub fn with_error_code(mut self, error_code: i16) -> Self {
         self.error_code = error_code;
         self
+    }
+
+    /// The same response, which keeps `held` alive until it has been written: the permit for the memory it takes.
+    #[must_use]
+    pub fn holding(mut self, held: impl Any + Send + Sync) -> Self {
+        self.held = Some(Arc::new(held));
+        self
+    }
+
+    /// What is to be kept alive until the response has been written.
+    pub fn take_held(&mut self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.held.take()
     }
 
     /// The Kafka error code that the metrics count this response under; 0 is success.

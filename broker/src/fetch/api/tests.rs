@@ -36,6 +36,14 @@ async fn written() -> (Agent, TopicId) {
     (agent, topic)
 }
 
+/// The response, whose memory goes back at once.
+async fn fetched(agent: &Agent, version: i16, request: FetchRequest) -> FetchResponse {
+    let client = Client::default();
+    handle_fetch(&agent.fetcher, client, version, request, None)
+        .await
+        .0
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_version_names_topics_its_way() {
     for version in 4..=18 {
@@ -46,8 +54,7 @@ async fn every_version_names_topics_its_way() {
         } else {
             request.topics[0].topic = TopicName::default();
         }
-        let response =
-            handle_fetch(&agent.fetcher, Client::default(), version, request, None).await;
+        let response = fetched(&agent, version, request).await;
         assert_eq!(
             (response.error_code, response.topics.len()),
             (0, 1),
@@ -76,7 +83,7 @@ async fn every_version_names_topics_its_way() {
 async fn readers_of_committed_records_get_a_list_of_aborted_transactions() {
     let (agent, topic) = written().await;
     let request = request(topic, 1).with_isolation_level(READ_COMMITTED);
-    let response = handle_fetch(&agent.fetcher, Client::default(), 13, request, None).await;
+    let response = fetched(&agent, 13, request).await;
     assert_eq!(
         response.topics[0].partitions[0].aborted_transactions,
         Some(vec![])
@@ -89,8 +96,7 @@ async fn unknown_topics_have_the_error_of_the_way_they_are_named() {
     for (version, code) in [(12, 3), (13, 100)] {
         let mut request = request(TopicId::default(), 1);
         request.topics[0].topic = name("u");
-        let response =
-            handle_fetch(&agent.fetcher, Client::default(), version, request, None).await;
+        let response = fetched(&agent, version, request).await;
         let partition = &response.topics[0].partitions[0];
         assert_eq!(partition.error_code, code);
         assert_eq!(
@@ -103,14 +109,7 @@ async fn unknown_topics_have_the_error_of_the_way_they_are_named() {
 #[tokio::test(start_paused = true)]
 async fn a_session_forgets_what_it_is_told_to() {
     let (agent, topic) = written().await;
-    let first = handle_fetch(
-        &agent.fetcher,
-        Client::default(),
-        18,
-        request(topic, 2),
-        None,
-    )
-    .await;
+    let first = fetched(&agent, 18, request(topic, 2)).await;
     let forgotten = ForgottenTopic::default()
         .with_topic_id(topic.0)
         .with_partitions(vec![0]);
@@ -119,14 +118,14 @@ async fn a_session_forgets_what_it_is_told_to() {
         .with_session_id(first.session_id)
         .with_session_epoch(1)
         .with_forgotten_topics_data(vec![forgotten]);
-    let response = handle_fetch(&agent.fetcher, Client::default(), 18, next.clone(), None).await;
+    let response = fetched(&agent, 18, next.clone()).await;
     let numbers: Vec<_> = response.topics[0]
         .partitions
         .iter()
         .map(|p| p.partition)
         .collect();
     assert_eq!(numbers, [1]);
-    let again = handle_fetch(&agent.fetcher, Client::default(), 18, next, None).await;
+    let again = fetched(&agent, 18, next).await;
     assert_eq!(
         (again.error_code, again.session_id, again.topics.len()),
         (71, 0, 0)
@@ -134,12 +133,7 @@ async fn a_session_forgets_what_it_is_told_to() {
     let older = FetchRequest::default()
         .with_session_id(first.session_id)
         .with_session_epoch(2);
-    assert_eq!(
-        handle_fetch(&agent.fetcher, Client::default(), 12, older, None)
-            .await
-            .error_code,
-        106
-    );
+    assert_eq!(fetched(&agent, 12, older).await.error_code, 106);
 }
 
 #[tokio::test(start_paused = true)]

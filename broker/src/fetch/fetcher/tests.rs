@@ -251,11 +251,48 @@ async fn responses_together_stay_within_the_memory_for_them() {
         .fetch(parts(&[fetch(topic, 0, 0)], 0, 1))
         .await;
     assert_eq!(bases(&first), [[0]]);
+    let kept = first.memory.as_ref().map(|memory| memory.amount());
+    assert_eq!(kept, Some(first.partitions[0].records.bytes));
     let second = spawn(&agent, parts(&[fetch(topic, 0, 0)], 0, 1));
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(!second.is_finished(), "the first response is not sent yet");
     drop(first);
     assert_eq!(bases(&second.await.unwrap()), [[0]]);
+}
+
+/// A fetch of many partitions, each in a block of its own: with little memory it takes few of them, and the rest later.
+#[tokio::test(start_paused = true)]
+async fn one_fetch_needs_no_more_blocks_than_its_memory_holds() {
+    let memory = 8 << 20;
+    let options = FetchOptions {
+        memory_bytes: PerPool {
+            tail: memory,
+            catch_up: memory,
+        },
+        ..FetchOptions::default()
+    };
+    let agent = Agent::start_with("a", MemoryLog::new(), TestStore::new(), options).await;
+    let topic = agent.topic("t", 20).await;
+    for partition in 0..20 {
+        agent
+            .write(&[(tp(topic, partition), batch(1, 1_000_000))])
+            .await;
+    }
+    let mut next = 0;
+    while next < 20 {
+        let wanted: Vec<_> = (next..20).map(|p| fetch(topic, p, 0)).collect();
+        let before = agent.store.gets();
+        let mut parts = parts(&wanted, 0, 1);
+        parts.bytes_max = 50 << 20;
+        let given = bases(&agent.fetcher.fetch(parts).await);
+        let given = given.iter().filter(|batches| !batches.is_empty()).count();
+        let read = agent.store.gets() - before;
+        assert!(
+            (1..=3).contains(&given) && read == given,
+            "{given} of {read}"
+        );
+        next += given as i32;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,6 @@ use object_format::{TopicId, TopicPartition};
 use proptest::prelude::*;
 use runtime::SystemClock;
 
-use super::super::fair::FairPermits;
 use super::super::fixture::{World, batch, fetch, limits, offsets, slices, tp};
 use super::super::plan::{PartitionFetch, plan};
 use super::*;
@@ -14,7 +13,6 @@ async fn read(world: &World, wanted: &[PartitionFetch], bytes_max: u64) -> Vec<P
         .read(
             &plan(&world.state, wanted, limits(bytes_max)),
             &Client::default(),
-            None,
         )
         .await
 }
@@ -195,7 +193,7 @@ async fn records_written_here_are_served_from_the_producers_own_bytes() {
     let reader = Reader::new(world.cache(), SystemClock::shared());
     reader.cache().insert_written(&object);
     let plan = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
-    let read = reader.read(&plan, &Client::default(), None).await;
+    let read = reader.read(&plan, &Client::default()).await;
     let chunks = &read[0].records.chunks;
     assert_eq!(chunks.len(), 2, "stamp and the rest");
     assert_eq!(chunks[1].as_ptr(), sent[16..].as_ptr());
@@ -221,32 +219,44 @@ async fn a_few_records_do_not_keep_a_block_in_memory() {
         let whole = block.slices(0..block.len()).next().unwrap();
         whole.as_ptr_range().contains(&chunk.as_ptr())
     };
-    let read = reader.read(&small, &Client::default(), None).await;
+    let read = reader.read(&small, &Client::default()).await;
     assert!(!read[0].records.chunks.iter().any(lies_in));
     let large = PartitionFetch {
         bytes_max: 8 << 20,
         ..fetch(topic, 1, 0)
     };
     let large = plan(&world.state, &[large], limits(8 << 20));
-    let read = reader.read(&large, &Client::default(), None).await;
+    let read = reader.read(&large, &Client::default()).await;
     assert!(
         read[0].records.chunks.iter().any(lies_in),
         "most of a block is not copied"
     );
 }
 
+/// Who only looks for something holds the blocks that a batch is in, and not all that it has come through.
 #[tokio::test]
-async fn memory_goes_back_when_the_records_do() {
-    let (world, topic) = world(1_000).await;
-    let reader = Reader::new(world.cache(), SystemClock::shared());
+async fn who_passes_through_a_run_keeps_a_block_or_two() {
+    let mut world = World::new();
+    let topic = world.topic("t", 1);
+    let batches: Vec<_> = (0..30).map(|_| (tp(topic, 0), batch(1, 1 << 20))).collect();
+    world.write(&batches).await;
     let plan = plan(&world.state, &[fetch(topic, 0, 0)], limits(1 << 20));
-    let memory = FairPermits::new(1 << 20, 1 << 20);
-    let client = Client::default();
-    let permit = memory.acquire(&client, reader.memory(&plan)).await;
-    let read = reader.read(&plan, &client, Some(permit)).await;
-    assert_eq!((1 << 20) - memory.free(), read[0].records.bytes);
-    drop(read);
-    assert_eq!(memory.free(), 1 << 20);
+    let slice = slices(plan.partitions[0].as_ref().unwrap())[0];
+    let (cache, client) = (world.cache(), Client::default());
+    for passing in [true, false] {
+        let mut blocks = match passing {
+            true => Blocks::passing(&cache, &client),
+            false => Blocks::load(&cache, &client, &[]).await,
+        };
+        let (mut walk, mut count) = (Walk::new(&slice, &mut blocks), 0);
+        while let Some(batch) = walk.next().await.unwrap() {
+            walk.verify(&batch).unwrap();
+            count += 1;
+        }
+        assert_eq!(count, 30);
+        let held = blocks.held();
+        assert!(if passing { held <= 2 } else { held == 8 }, "{held}");
+    }
 }
 
 /// What Kafka would give: for each partition the batches (base offset, length).

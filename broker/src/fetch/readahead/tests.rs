@@ -154,3 +154,62 @@ async fn what_was_begun_is_given_up_when_the_reader_goes_elsewhere() {
     settle().await;
     assert_eq!(agent.fetcher.cache().under_way(), 0);
 }
+
+/// Also when nobody else reads, which is when who has stopped is noticed otherwise.
+#[tokio::test(start_paused = true)]
+async fn what_was_begun_is_given_up_when_the_reader_stops() {
+    let (agent, old, topic) = history().await;
+    let next = fetch_at(&agent, topic, 0).await;
+    old.hold();
+    fetch_at(&agent, topic, next).await;
+    settle().await;
+    assert!(agent.fetcher.cache().under_way() > 0);
+    tokio::time::sleep(STOPPED + Duration::from_secs(1)).await;
+    assert_eq!(agent.fetcher.cache().under_way(), 0);
+}
+
+/// What is read ahead may lie in many objects of which it is a small part: all of each is read, and so not all at once.
+#[tokio::test(start_paused = true)]
+async fn reads_ahead_together_stay_within_the_memory_for_them() {
+    let old = TestStore::new();
+    let stores = PerPool {
+        tail: TestStore::new(),
+        catch_up: old.clone(),
+    };
+    let mut options = FetchOptions::default();
+    options.cache.bytes_max = 48 * MIB;
+    assert_eq!(
+        memory_bytes_max(24 * MIB, options.ahead_bytes_max) / MIB,
+        12
+    );
+    let agent = Agent::start_on("a", MemoryLog::new(), stores, options).await;
+    let topic = agent.topic("t", 2).await;
+    for _ in 0..8 {
+        let wanted = (tp(topic, 0), batch(1, 100));
+        let beside = (tp(topic, 1), batch(1, 5 << 20));
+        old.put_object(&agent.write(&[wanted, beside]).await).await;
+    }
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    agent.write(&[(tp(topic, 1), batch(1, 100))]).await;
+    let ahead = ReadAhead::new(
+        agent.fetcher.cache().clone(),
+        agent.fetcher.replica().clone(),
+        Arc::new(runtime::SimClock::default()),
+        32 * MIB,
+    );
+    let of = |from| Given {
+        partition: tp(topic, 0),
+        from,
+        to: from + 1,
+        bytes: 100,
+    };
+    old.hold();
+    ahead.given(&Client::default(), [of(0)]);
+    ahead.given(&Client::default(), [of(1)]);
+    settle().await;
+    assert_eq!(ahead.blocks().len(), 6, "all that follow are wanted");
+    assert_eq!(old.gets(), 2, "two of 5 MiB fit into 12");
+    old.let_through(100);
+    settle().await;
+    assert_eq!(old.gets(), 6);
+}

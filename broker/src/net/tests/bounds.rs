@@ -259,3 +259,43 @@ async fn a_response_is_let_go_when_it_is_written() {
         tokio::task::yield_now().await;
     }
 }
+
+/// What is left of a response is copied, so that the blocks it was a part of are not kept for a client that is slow; its
+/// share of the memory for responses is kept.
+#[tokio::test(start_paused = true)]
+async fn a_response_that_is_read_slowly_keeps_no_more_than_itself() {
+    let (block, share) = (Arc::new(()), Arc::new(()));
+    let (block_kept, share_kept) = (Arc::downgrade(&block), Arc::downgrade(&share));
+    let bytes: Vec<u8> = (0..3_000_000).map(|at| (at % 251) as u8).collect();
+    let sent = bytes[1_000..2_500_000].to_vec();
+    let whole = Bytes::from_owner(Noticed {
+        bytes,
+        _notice: block,
+    });
+    let response = parking_lot::Mutex::new(Some((whole.slice(1_000..2_500_000), share)));
+    drop(whole);
+    let server = server_with(NetConfig::default(), move |request| {
+        let (slice, share) = response.lock().take().unwrap();
+        let (front, back) = (slice.slice(..70_000), slice.slice(70_000..));
+        match response_of(request.correlation_id(), [front, back]) {
+            Reply::Response(bytes) => Pending::Ready(Reply::Response(bytes.holding(share))),
+            other => Pending::Ready(other),
+        }
+    });
+    let mut connection = connect(&server, 100_000);
+    connection.send(request(1)).await;
+    let mut head = [0; 8];
+    connection.client.read_exact(&mut head).await.unwrap();
+    let mut begun = vec![0; 400_000];
+    connection.client.read_exact(&mut begun).await.unwrap();
+    assert!(block_kept.upgrade().is_some(), "it is not late yet");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(block_kept.upgrade().is_none(), "the block is kept");
+    assert!(share_kept.upgrade().is_some(), "there is more to write");
+    let mut rest = vec![0; sent.len() - begun.len()];
+    connection.client.read_exact(&mut rest).await.unwrap();
+    assert!([begun, rest].concat() == sent);
+    while share_kept.upgrade().is_some() {
+        tokio::task::yield_now().await;
+    }
+}
