@@ -24,6 +24,7 @@ use crate::fetch::pool::PerPool;
 use crate::fetch::zone::Neighbours;
 use crate::group::{self, Groups};
 use crate::health::{self, Unwell};
+use crate::memory::{self, Load, MemoryBound};
 use crate::net::{Listener, Server};
 use crate::peers::{self, Keys};
 use crate::produce::Pipeline;
@@ -211,6 +212,7 @@ pub async fn start(
     let replica = Replica::open(replica_parts, &shutdown).await?;
     let registration = registration(&config, &parts.rng, address, peer_address)?;
     let session = replica.join(registration, &shutdown).await?;
+    tracing::info!("memory is bounded by {}", MemoryBound::of(&config));
     // Begins when clients have had notice of the end.
     let closing = Shutdown::new(resolved.duration("drain.timeout.ms"));
     let broker = assemble(config, &parts, session.clone(), zone_blocks, &closing);
@@ -392,7 +394,16 @@ async fn serve(
         }
     });
     let (net, clock) = (broker.config.net.clone(), broker.clock.clone());
+    let bound = MemoryBound::of(&broker.config);
     let server = Arc::new(Server::new(Dispatch(broker), net, clock));
+    let counted = server.clone();
+    let load = move || Load {
+        connections: counted.connections() as u64,
+        session_partitions: counted.service().0.fetcher().session_partitions() as u64,
+        ..Load::default()
+    };
+    let bounded = memory::publish(bound, load, replica.clone(), shutdown.clone());
+    runtime::tasks::spawn("memory bound", &shutdown, bounded);
     let clients = listener.run(server, closing.clone());
     let orderly = async {
         clients.await;

@@ -6,6 +6,7 @@ mod config;
 pub mod fetch;
 pub mod group;
 mod health;
+mod memory;
 pub mod metric_definitions;
 pub mod net;
 mod peers;

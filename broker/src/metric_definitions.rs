@@ -226,6 +226,16 @@ pub const FETCH_CACHE_BYTES: Metric = Metric::gauge(
     &["pool"],
 );
 
+/// The most memory there may be.
+pub const MEMORY_BOUND_BYTES: Metric = Metric::gauge(
+    "millrace_memory_bound_bytes",
+    Unit::Bytes,
+    "The most resident memory that this agent's settings let it take (queued.max.request.bytes, socket.request.max.bytes, \
+     fetch.memory.bytes, fetch.catch.up.memory.bytes, cache.bytes, those of compaction in millrace dev), with what is \
+     allowed for the allocator, the process, and the most connections, fetch sessions and metadata there have been.",
+    &[],
+);
+
 /// Groups in memory.
 pub const GROUPS: Metric = Metric::gauge(
     "millrace_groups",
@@ -303,6 +313,7 @@ pub const ALL: &[Metric] = &[
     APPENDS_RELAYED,
     FETCH_MEMORY_WAIT_SECONDS,
     FETCH_MEMORY_BYTES,
+    MEMORY_BOUND_BYTES,
     GROUPS,
     GROUP_REBALANCES,
     GROUP_MEMBERS_REMOVED,

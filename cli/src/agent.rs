@@ -63,6 +63,9 @@ async fn run(args: Args, role: Role, defaults: &[(&str, &str)]) -> Result<(), Fa
     let store_url = config.resolved.text("store.url").to_owned();
     let metadata = config.resolved.text("metadata.log").to_owned();
     let duties = ::compactor::Config::new(&config.resolved);
+    if role == Role::Dev {
+        config.duties_bytes = duties.memory_bytes_max();
+    }
     let running = broker::start(config, opened.parts, shutdown.clone()).await?;
     if role == Role::Dev {
         let parts = ::compactor::Parts {

@@ -184,6 +184,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// About the most memory, in bytes, that all duties together take: a job's, with the object that it collects and the
+    /// one before it that is being written, the keys of a cleaning, and an object that is verified.
+    pub fn memory_bytes_max(&self) -> u64 {
+        self.limits.memory_bytes + 3 * self.limits.object_bytes + self.key_bytes_max as u64
+    }
+
     /// From settings that have [`SETTINGS`] among them, and those of the broker.
     pub fn new(resolved: &Resolved) -> Self {
         let amount = |name: &str| u64::try_from(resolved.int(name)).unwrap_or(0);

@@ -64,6 +64,8 @@ pub struct BrokerConfig {
     pub liveness: LivenessOptions,
     /// Checkpoints of the metadata.
     pub checkpoint: CheckpointOptions,
+    /// Memory, in bytes, for background duties in the same process; nobody's setting.
+    pub duties_bytes: u64,
 }
 
 impl BrokerConfig {
@@ -94,6 +96,7 @@ impl BrokerConfig {
                 entries: resolved.bytes("metadata.checkpoint.entries"),
                 interval: Duration::from_secs(5),
             },
+            duties_bytes: 0,
             resolved,
         }
     }

@@ -33,5 +33,7 @@ pub mod walk;
 pub mod zone;
 
 pub use error::FetchError;
+pub(crate) use fetcher::LOOKUP_BYTES_MAX;
 pub use fetcher::{FetchOptions, FetchParts, Fetcher, Nearer};
 pub(crate) use loan::Loan;
+pub(crate) use readahead::memory_bytes_max as read_ahead_bytes_max;

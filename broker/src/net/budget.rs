@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes beside the budget for small requests that are no Produce.
-const SPARE_BYTES: usize = 4 << 20;
+pub(super) const SPARE_BYTES: usize = 4 << 20;
 
 /// What a frame may hold before its bytes have come, while less than half of the budget is taken. It is read into one
 /// piece of memory then, which nothing moves; a larger one doubles from here.

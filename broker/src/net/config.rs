@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use runtime::settings::{Kind, Resolved, Setting};
 
+use super::budget::SPARE_BYTES;
+
 const REQUEST_BYTES: &str = "socket.request.max.bytes";
 const REQUESTS_BYTES: &str = "queued.max.request.bytes";
 const IN_FLIGHT: &str = "connections.max.in.flight.requests";
@@ -125,6 +127,15 @@ impl NetConfig {
             write_stall: settings.duration(WRITE_STALL),
             drain: settings.duration(DRAIN),
         }
+    }
+
+    /// The most memory that requests take: the budget, a request that goes beyond it, and what is spared for small ones.
+    pub fn memory_bytes_max(&self) -> u64 {
+        let beyond = self.request_bytes_max.min(self.requests_bytes_max);
+        [self.requests_bytes_max, beyond, SPARE_BYTES]
+            .iter()
+            .map(|bytes| *bytes as u64)
+            .sum()
     }
 }
 

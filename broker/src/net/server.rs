@@ -81,6 +81,12 @@ impl<S: Service> Server<S> {
         &self.metrics
     }
 
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        let free = self.connections.available_permits();
+        self.config.connections_max.saturating_sub(free)
+    }
+
     /// A number that no other connection of this server has.
     pub(super) fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
