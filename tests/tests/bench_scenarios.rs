@@ -66,10 +66,13 @@ fn assert_sound(scenario: &Value) {
         cost["dollars_per_gib"].as_f64().unwrap() > 0.0,
         "{name}: {cost}"
     );
-    assert!(
-        cost["broker_memory_peak_bytes"].as_u64().unwrap() > 1 << 20,
-        "{name}: {cost}"
-    );
+    for phase in run["phases"].as_array().unwrap() {
+        let bytes = |name: &str| phase["cost"][name].as_u64().unwrap();
+        let peak = bytes("broker_memory_peak_bytes");
+        let bound = bytes("broker_memory_bound_bytes");
+        assert!(peak > 1 << 20, "{name}: {cost}");
+        assert!(peak < bound && bound < 8 << 30, "{name}: {peak} of {bound}");
+    }
     let puts = cost["store_latency"].as_array().unwrap();
     assert!(
         puts.iter()

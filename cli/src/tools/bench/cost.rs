@@ -87,6 +87,15 @@ impl StoreRequests {
     }
 }
 
+/// The value of a metric without labels on such a page.
+pub(super) fn value(page: &str, metric: &str) -> Option<f64> {
+    let of = |line: &str| {
+        let rest = line.strip_prefix(metric)?.strip_prefix(' ')?;
+        rest.split_whitespace().next()?.parse().ok()
+    };
+    page.lines().find_map(of)
+}
+
 /// Labels and values of a metric on a page in Prometheus' text format.
 pub(super) fn samples<'a>(
     page: &'a str,
@@ -165,6 +174,13 @@ millrace_store_requests_total{duty="x"} 9
         assert_eq!((parsed.puts(), parsed.gets()), (125, 1_000));
         parsed.add_page(PAGE);
         assert_eq!((parsed.puts(), parsed.gets()), (250, 2_000));
+    }
+
+    #[test]
+    fn a_metric_without_labels_is_found_by_its_whole_name() {
+        let page = "# TYPE bound gauge\nbound_total 4\nbound{a=\"b\"} 5\nbound 2.5e9 17\n";
+        assert_eq!(value(page, "bound"), Some(2.5e9));
+        assert_eq!(value(page, "boun"), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use self::watch::Watch;
 use super::args::{Args, Mode};
 use super::backfill::{Backlog, CatchUp, CaughtUp};
 use super::chain::{Acknowledged, Verifier};
-use super::probe::Probe;
+use super::probe::{Counters, Probe};
 use super::reader::Read;
 use super::report::{Cost, FlowReport, PhaseReport, RunReport, Verification};
 use super::restart::restart;
@@ -86,6 +86,8 @@ pub struct Run<'a> {
     /// By group.
     verifiers: BTreeMap<usize, Verifier>,
     caught_up: Option<Verification>,
+    /// That the broker has had more memory than it says it takes.
+    excess: Option<String>,
     errors: Vec<String>,
 }
 
@@ -129,6 +131,7 @@ impl<'a> Run<'a> {
             retries: 0,
             verifiers: BTreeMap::new(),
             caught_up: None,
+            excess: None,
             errors: Vec::new(),
         })
     }
@@ -167,6 +170,7 @@ impl<'a> Run<'a> {
         let mut violations = verification.as_ref().map_or_else(Vec::new, of);
         let old = self.caught_up.as_ref().map_or_else(Vec::new, of);
         violations.extend(old.into_iter().map(|old| format!("catch-up: {old}")));
+        violations.extend(self.excess);
         let report = RunReport {
             bootstrap: self.target.bootstrap.clone(),
             topic: self.topic.name,
@@ -228,6 +232,7 @@ impl<'a> Run<'a> {
             acknowledged: Arc::new(filling.acknowledged),
         });
         self.retries += filling.retries;
+        self.excess = filling.excess;
         self.errors.extend(filling.errors);
         Ok(())
     }
@@ -274,6 +279,7 @@ impl<'a> Run<'a> {
             back,
             old,
             seconds: Vec::new(),
+            memory_seen: self.target.probe.resident(),
             finished: [start; 3],
         };
         self.watch(&mut watch).await?;
@@ -281,11 +287,20 @@ impl<'a> Run<'a> {
             tokio::time::sleep(self.args.settle).await;
         }
         self.retries += watch.out.total().retries;
-        self.report(watch, &before).await
+        let after = self.target.probe.read().await.map_err(Error::Failed)?;
+        if self.excess.is_none() {
+            let name = kind.name();
+            self.excess = after
+                .memory
+                .excess()
+                .map(|excess| format!("{name}: {excess}"));
+        }
+        watch.memory_seen = watch.memory_seen.max(self.target.probe.resident());
+        let counters = after.since(&before, watch.memory_seen);
+        Ok(self.report(watch, counters))
     }
 
-    async fn report(&self, watch: Watch, before: &super::probe::Counters) -> Result<PhaseReport> {
-        let after = self.target.probe.read().await.map_err(Error::Failed)?;
+    fn report(&self, watch: Watch, counters: Counters) -> PhaseReport {
         let of = |shown: bool, gauge: &Gauge, finished: Duration| {
             let passed = finished.saturating_sub(watch.start).as_secs_f64();
             shown.then(|| FlowReport::new(gauge.total(), passed))
@@ -301,12 +316,12 @@ impl<'a> Run<'a> {
             produced: of(kind.produces(), &watch.out, written),
             consumed: of(kind.consumes(), &watch.back, read),
             caught_up: of(kind == Kind::Beside, &watch.old, caught_up),
-            cost: Cost::new(after.since(before), bytes, &self.args.prices),
+            cost: Cost::new(counters, bytes, &self.args.prices),
             end_to_end: None,
             seconds: watch.seconds,
         };
         report.judge_latency();
-        Ok(report)
+        report
     }
 
     fn start_catch_up(

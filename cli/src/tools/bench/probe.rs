@@ -5,13 +5,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::cost::StoreRequests;
+use super::cost::{StoreRequests, value};
 use super::store_latency::StoreLatencies;
 
 /// Clock ticks per second in /proc: 100 on every Linux that user space sees.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Longest wait for a page of metrics.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The gauge of an agent's bound of memory, in its /metrics.
+const MEMORY_BOUND_METRIC: &str = "millrace_memory_bound_bytes";
 /// Largest page of metrics.
 const PAGE_BYTES_MAX: u64 = 16 << 20;
 
@@ -31,15 +33,53 @@ pub struct Counters {
     pub broker_cpu: Option<f64>,
     /// CPU seconds of this process.
     pub client_cpu: Option<f64>,
-    /// The most memory the broker has had, in bytes.
-    pub broker_memory_peak: Option<u64>,
+    /// The memory of the broker.
+    pub memory: Memory,
     /// Requests to the object store.
     pub store: Option<StoreRequests>,
     /// How long they took.
     pub store_latencies: StoreLatencies,
 }
 
+/// Resident memory of the broker, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The most since it started.
+    pub highest: Option<u64>,
+    /// The most in a phase.
+    pub peak: Option<u64>,
+    /// The most that its settings let it take, by its own metrics.
+    pub bound: Option<u64>,
+}
+
+impl Memory {
+    /// After a phase that began with `before`, in which no more than `seen` was found when it was looked at. If there has
+    /// never been more than in this phase, its peak is known exactly.
+    fn of_phase(self, before: &Self, seen: Option<u64>) -> Self {
+        let grew = self.highest > before.highest;
+        Self {
+            peak: if grew { self.highest } else { seen },
+            ..self
+        }
+    }
+
+    /// What is wrong with it, if it was ever more than its bound.
+    pub fn excess(&self) -> Option<String> {
+        let (highest, bound) = self.highest.zip(self.bound)?;
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        (highest > bound).then(|| {
+            let (highest, bound) = (mib(highest), mib(bound));
+            format!("the broker took {highest} MiB of memory, more than its bound of {bound} MiB")
+        })
+    }
+}
+
 impl Probe {
+    /// Resident memory of the broker now, in bytes.
+    pub fn resident(&self) -> Option<u64> {
+        resident_bytes(self.pid?).ok()
+    }
+
     /// Reads what can be read.
     pub async fn read(&self) -> Result<Counters, String> {
         let broker_cpu = self.pid.map(|pid| {
@@ -47,18 +87,25 @@ impl Probe {
         });
         let mut store = (!self.admin.is_empty()).then(StoreRequests::default);
         let mut store_latencies = StoreLatencies::default();
+        let mut bound = None;
         for url in &self.admin {
             let page = tokio::time::timeout(SCRAPE_TIMEOUT, scrape(url)).await;
             let page = page.map_err(|_| format!("{url}: no metrics within 10 s"))?;
             let page = page.map_err(|error| format!("{url}: {error}"))?;
             store.get_or_insert_default().add_page(&page);
             store_latencies.add_page(&page);
+            // Of several agents that of the first, which is to be the one of --broker-pid.
+            bound = bound.or_else(|| value(&page, MEMORY_BOUND_METRIC));
         }
         let client_cpu = cpu_seconds(std::process::id()).ok();
         Ok(Counters {
             broker_cpu: broker_cpu.transpose()?,
             client_cpu,
-            broker_memory_peak: self.pid.and_then(|pid| memory_bytes(pid, "VmHWM:").ok()),
+            memory: Memory {
+                highest: self.pid.and_then(|pid| memory_bytes(pid, "VmHWM:").ok()),
+                peak: None,
+                bound: bound.map(|bytes| bytes as u64),
+            },
             store,
             store_latencies,
         })
@@ -66,13 +113,13 @@ impl Probe {
 }
 
 impl Counters {
-    /// What was added since `before`.
-    pub fn since(&self, before: &Self) -> Self {
+    /// What was added since `before`, and the peak of memory, of which `memory_seen` was the most that was seen.
+    pub fn since(&self, before: &Self, memory_seen: Option<u64>) -> Self {
         let difference = |now: Option<f64>, then: Option<f64>| Some(now? - then?);
         Self {
             broker_cpu: difference(self.broker_cpu, before.broker_cpu),
             client_cpu: difference(self.client_cpu, before.client_cpu),
-            broker_memory_peak: self.broker_memory_peak,
+            memory: self.memory.of_phase(&before.memory, memory_seen),
             store: self
                 .store
                 .as_ref()
@@ -175,6 +222,36 @@ mod tests {
         assert!(host_and_path("https://h").is_err());
     }
 
+    #[test]
+    fn the_peak_of_a_phase_is_exact_where_it_was_never_higher() {
+        let memory = |highest| Memory {
+            highest: Some(highest),
+            bound: Some(100),
+            peak: None,
+        };
+        let (before, after) = (memory(70), memory(90));
+        assert_eq!(after.of_phase(&before, Some(80)).peak, Some(90));
+        assert_eq!(before.of_phase(&before, Some(60)).peak, Some(60));
+        assert_eq!(Memory::default().of_phase(&before, None).peak, None);
+    }
+
+    #[test]
+    fn more_memory_than_the_bound_is_told() {
+        let memory = |highest, bound| Memory {
+            highest,
+            bound,
+            peak: None,
+        };
+        assert_eq!(memory(Some(9), Some(9)).excess(), None);
+        assert_eq!(memory(Some(9), None).excess(), None);
+        assert_eq!(memory(None, Some(9)).excess(), None);
+        let told = memory(Some(300 << 20), Some(200 << 20)).excess().unwrap();
+        assert!(
+            told.contains("300 MiB") && told.contains("200 MiB"),
+            "{told}"
+        );
+    }
+
     #[tokio::test]
     async fn metrics_are_read_over_http() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -184,7 +261,8 @@ mod tests {
             let mut request = [0; 1024];
             let length = socket.read(&mut request).await.unwrap();
             assert!(request[..length].starts_with(b"GET /metrics HTTP/1.0\r\n"));
-            let page = "millrace_store_requests_total{operation=\"put\"} 3\n";
+            let page = "millrace_store_requests_total{operation=\"put\"} 3\n\
+                        millrace_memory_bound_bytes 1048576\n";
             let answer = format!(
                 "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{page}",
                 page.len()
@@ -197,6 +275,7 @@ mod tests {
         };
         let counters = probe.read().await.unwrap();
         assert_eq!(counters.store.unwrap().puts(), 3);
+        assert_eq!(counters.memory.bound, Some(1 << 20));
         server.await.unwrap();
         assert!(probe.read().await.is_err(), "nobody listens any more");
     }

@@ -64,8 +64,11 @@ pub struct Cost {
     pub broker_cpu_seconds: Option<f64>,
     /// The same per GiB.
     pub broker_cpu_seconds_per_gib: Option<f64>,
-    /// The most memory the broker has had until then, in bytes.
+    /// The most resident memory the broker had in the phase, in bytes: exact if it never had more before, else the most
+    /// that was seen once a second.
     pub broker_memory_peak_bytes: Option<u64>,
+    /// The most that its settings let it have, as it says itself.
+    pub broker_memory_bound_bytes: Option<u64>,
     /// CPU seconds of this process, the load generator.
     pub client_cpu_seconds: Option<f64>,
     /// Requests to the object store by operation.
@@ -88,7 +91,8 @@ impl Cost {
         Self {
             broker_cpu_seconds: counters.broker_cpu,
             broker_cpu_seconds_per_gib: counters.broker_cpu.and_then(per_gib),
-            broker_memory_peak_bytes: counters.broker_memory_peak,
+            broker_memory_peak_bytes: counters.memory.peak,
+            broker_memory_bound_bytes: counters.memory.bound,
             client_cpu_seconds: counters.client_cpu,
             puts_per_gib: store.and_then(|store| per_gib(store.puts() as f64)),
             gets_per_gib: store.and_then(|store| per_gib(store.gets() as f64)),

@@ -157,7 +157,7 @@ async fn sample(args: &Args, probe: &Probe) -> Result<Sample> {
 }
 
 fn spent(now: &Sample, before: &Sample) -> String {
-    let cpu = now.counters.since(&before.counters).broker_cpu;
+    let cpu = now.counters.since(&before.counters, None).broker_cpu;
     let mib = |sample: &Sample| sample.resident.map(|bytes| bytes >> 20);
     match (cpu, mib(before), mib(now)) {
         (Some(cpu), Some(before), Some(now)) => {

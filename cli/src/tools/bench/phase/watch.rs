@@ -38,6 +38,8 @@ pub struct Watch {
     pub old: Gauge,
     /// What was done when.
     pub seconds: Vec<Second>,
+    /// The most memory of the broker that was seen, in bytes.
+    pub memory_seen: Option<u64>,
     /// When the last record of each of these three went through.
     pub finished: [Duration; 3],
 }
@@ -57,6 +59,7 @@ impl Run<'_> {
                 _ = second.tick() => {
                     let now = self.clock.monotonic();
                     phase.show(&mut live, now, now - shown);
+                    phase.memory_seen = phase.memory_seen.max(self.target.probe.resident());
                     shown = now;
                 }
                 left = phase.workers.join_next() => match left {

@@ -26,6 +26,10 @@ impl std::fmt::Display for RunReport {
         if !costs.is_empty() {
             writeln!(f, "{costs}")?;
         }
+        let memory = memory(&self.phases);
+        if !memory.is_empty() {
+            writeln!(f, "{memory}")?;
+        }
         let requests = requests(&self.phases);
         if !requests.is_empty() {
             writeln!(f, "{requests}")?;
@@ -148,6 +152,32 @@ fn costs(phases: &[PhaseReport]) -> Table {
             optional(cost.gets_per_gib),
             optional(cost.dollars_per_gib),
             optional(cost.client_cpu_seconds),
+        ]);
+    }
+    table
+}
+
+fn memory(phases: &[PhaseReport]) -> Table {
+    let columns = [
+        ("broker memory", Align::Left),
+        ("peak MiB", Align::Right),
+        ("bound MiB", Align::Right),
+        ("of the bound", Align::Right),
+    ];
+    let mut table = Table::new(&columns);
+    for phase in phases {
+        let cost = &phase.cost;
+        let Some(peak) = cost.broker_memory_peak_bytes else {
+            continue;
+        };
+        let bound = cost.broker_memory_bound_bytes;
+        let mib = |bytes: u64| bytes as f64 / MIB;
+        let part = bound.map(|bound| peak as f64 / bound.max(1) as f64);
+        table.row([
+            phase.phase.to_owned(),
+            number(mib(peak)),
+            optional(bound.map(mib)),
+            optional(part),
         ]);
     }
     table

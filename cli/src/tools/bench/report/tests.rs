@@ -103,6 +103,31 @@ fn the_report_shows_flow_cost_and_verification() {
 }
 
 #[test]
+fn memory_is_shown_next_to_its_bound() {
+    let without = run(512, 3.0);
+    assert!(!without.to_string().contains("broker memory"));
+    let mut with = without.clone();
+    let cost = &mut with.phases[0].cost;
+    cost.broker_memory_peak_bytes = Some(300 << 20);
+    assert!(
+        with.to_string()
+            .contains("produce             300          -"),
+        "{with}"
+    );
+    with.phases[0].cost.broker_memory_bound_bytes = Some(1200 << 20);
+    let text = with.to_string();
+    assert!(
+        text.contains("produce             300      1,200          0.25"),
+        "{text}"
+    );
+    let json = serde_json::to_value(&with).unwrap();
+    assert_eq!(
+        json["phases"][0]["cost"]["broker_memory_bound_bytes"],
+        1200 << 20
+    );
+}
+
+#[test]
 fn brokers_are_compared_by_the_mean_of_their_rounds() {
     let ratios = compare(&[run(512, 1.0), run(512, 2.0)], &[run(256, 3.0)]);
     let of = |measure: &str| ratios.iter().find(|r| r.measure == measure).unwrap().ratio;
