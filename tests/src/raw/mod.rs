@@ -60,6 +60,15 @@ impl Raw {
         })
     }
 
+    /// Over a connection that there is, with a client id of its own.
+    pub fn over(stream: TcpStream, client_id: &str) -> Self {
+        Self {
+            stream,
+            client_id: StrBytes::from_string(client_id.to_owned()),
+            correlation_id: 0,
+        }
+    }
+
     /// Sends bytes as they are.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
