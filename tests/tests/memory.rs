@@ -26,18 +26,18 @@ const OLDER: i64 = 45;
 const NEWER: i64 = 60;
 const OLDER_BYTES: f64 = OLDER as f64 * PARTITIONS as f64 * BATCH_BYTES as f64;
 /// Clients that read nothing of what they ask for, of older and of newer records each.
-const IDLE_READERS: i32 = 24;
+const IDLE_READERS: i32 = 36;
 /// As much as there may be in one response.
 const FETCH_BYTES: i32 = 16 << 20;
 /// The bound is to be of some use.
-const BOUND_MAX: u64 = 400 << 20;
+const BOUND_MAX: u64 = 330 << 20;
 const WITHIN: Duration = Duration::from_secs(120);
 
 /// An agent with little memory. A client that takes nothing for one and a half seconds is given up.
 fn launch(place: &Place) -> Launch {
     let settings = [
-        ("--cache-bytes", "32MiB"),
-        ("--queued-max-request-bytes", "32MiB"),
+        ("--cache-bytes", "16MiB"),
+        ("--queued-max-request-bytes", "16MiB"),
         ("--socket-request-max-bytes", "4MiB"),
         ("--object-bytes-max", "4MiB"),
         ("--fetch-memory-bytes", "24MiB"),
@@ -190,7 +190,7 @@ async fn memory_stays_under_its_bound_whatever_clients_do() {
     compact(&place).await;
 
     // Whoever writes is faster than the bucket.
-    let slow = Latency::Fixed(Duration::from_millis(1_500));
+    let slow = Latency::Fixed(Duration::from_secs(1));
     place.faults().set_latency(Op::Put, slow);
     let end = OLDER + NEWER;
     let back = join_all((0..2).map(|partition| read_back(&bootstrap, partition, end)));
