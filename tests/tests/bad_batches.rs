@@ -262,7 +262,7 @@ async fn acks_0_gets_no_answer_but_is_stored() {
 
 #[tokio::test]
 async fn acks_0_and_a_refusal_close_the_connection() {
-    let broker = Broker::start(&[]).await.unwrap();
+    let broker = Broker::start(&["closing a connection"]).await.unwrap();
     let topic = broker.topic(1).await.unwrap();
     let lying = Batch {
         crc: Some(1),

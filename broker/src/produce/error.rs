@@ -32,6 +32,9 @@ pub enum ProduceError {
     /// What is compressed cannot be read, or is not what the header says. Looked for on compacted topics only.
     #[error("the records cannot be read: {0}")]
     Records(String),
+    /// It says at which offset it is to be; that is for the broker to say.
+    #[error("the base offset of the record batch should be 0, but it is {0}")]
+    BaseOffset(i64),
     /// It is compressed by zstd, in a request of a version older than that.
     #[error("requests of this version cannot have zstd in them")]
     ZstdTooEarly,
@@ -63,7 +66,7 @@ impl ProduceError {
     pub fn code(&self) -> i16 {
         use ResponseError as E;
         let error = match self {
-            Self::NoBatch => E::InvalidRecord,
+            Self::NoBatch | Self::BaseOffset(_) => E::InvalidRecord,
             Self::Batch(batch) => return batch_code(batch),
             Self::TooLarge { .. } => E::MessageTooLarge,
             Self::Timestamp(_) => E::InvalidTimestamp,

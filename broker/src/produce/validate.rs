@@ -32,6 +32,9 @@ pub(super) fn validate(
         .filter(|r| !r.is_empty())
         .ok_or(ProduceError::NoBatch)?;
     let header = batch::validate(&bytes)?;
+    if header.base_offset != 0 {
+        return Err(ProduceError::BaseOffset(header.base_offset));
+    }
     if bytes.len() as u64 > topic.message_bytes_max {
         return Err(ProduceError::TooLarge {
             bytes: bytes.len() as u64,
@@ -152,6 +155,14 @@ mod tests {
         assert_eq!(zipped(&[NOW - BOUND, NOW + BOUND]), Ok(-1));
         assert_eq!(zipped(&[NOW - BOUND - 1, NOW]), Err(NOW - BOUND - 1));
         assert_eq!(zipped(&[NOW, NOW + BOUND + 1]), Err(NOW + BOUND + 1));
+    }
+
+    #[test]
+    fn a_producer_does_not_say_where_its_records_go() {
+        let mut bytes = batch_of(&[NOW], Codec::None).to_vec();
+        bytes[7] = 1;
+        let refused = validate(Some(bytes.into()), &bounded(), NOW, String::new);
+        assert!(matches!(refused, Err(ProduceError::BaseOffset(1))));
     }
 
     #[test]
