@@ -65,7 +65,7 @@ pub const SETTINGS: &[Setting] = &[
         IDLE,
         Kind::DurationMs {
             min: 1,
-            max: 24 * HOUR_MS,
+            max: i64::MAX,
         },
         "10m",
         "How long a connection may be open without a request before it is closed.",

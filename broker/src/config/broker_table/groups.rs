@@ -162,7 +162,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     Setting::new(
         "offsets.commit.timeout.ms",
-        time(1),
+        int_ms(1),
         "5000",
         "Whoever commits offsets, or changes a group otherwise, is told after this time to try again if the change is not \
          durable yet.",
@@ -194,19 +194,19 @@ pub const SETTINGS: &[Setting] = &[
     ),
     Setting::new(
         "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-        time(1),
+        int_ms(1),
         "10000",
         "How often an agent looks for transactions that have taken longer than their timeout, and aborts them.",
     ),
     Setting::new(
         "transactional.id.expiration.ms",
-        time(1),
+        int_ms(1),
         "604800000",
         "How long a transactional id is remembered that nobody uses.",
     ),
     Setting::new(
         "transaction.remove.expired.transaction.cleanup.interval.ms",
-        time(1),
+        int_ms(1),
         "3600000",
         "How often an agent looks for transactional ids that have expired.",
     ),

@@ -126,6 +126,35 @@ fn brokers_tell_settings_in_plain_digits_and_no_secret() {
 }
 
 #[test]
+fn settings_of_kafka_have_its_types() {
+    let settings = settings(&[]);
+    let dynamic = map(&[]);
+    let layers = BrokerLayers {
+        dynamic: for_all(&dynamic),
+        settings: &settings,
+    };
+    let all = layers.of_broker(0);
+    for (name, kind) in [
+        ("connections.max.idle.ms", ConfigType::Long),
+        ("max.connections", ConfigType::Int),
+        ("offsets.commit.timeout.ms", ConfigType::Int),
+        ("queued.max.request.bytes", ConfigType::Long),
+        ("socket.request.max.bytes", ConfigType::Int),
+        (
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+            ConfigType::Int,
+        ),
+        (
+            "transaction.remove.expired.transaction.cleanup.interval.ms",
+            ConfigType::Int,
+        ),
+        ("transactional.id.expiration.ms", ConfigType::Int),
+    ] {
+        assert_eq!(find(&all, name).kind, kind, "{name}");
+    }
+}
+
+#[test]
 fn settings_that_topics_fall_back_on_have_their_defaults_and_types() {
     let settings = settings(&[]);
     let dynamic = map(&[]);
