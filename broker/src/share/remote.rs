@@ -84,6 +84,7 @@ impl Peers {
         let mut line = match idle.filter(|line| is_open(line.stream())) {
             Some(line) => line,
             None => {
+                self.forget_closed();
                 let keys = self.keys.as_ref();
                 let keys = keys.ok_or(std::io::ErrorKind::Unsupported)?;
                 let known = keys.connect(peer.agent, &peer.address, PEER_MAGIC).await?;
@@ -98,6 +99,14 @@ impl Peers {
             idle.push(line);
         }
         Ok(answer)
+    }
+
+    /// Agents come and go: what those that are gone have closed is not kept.
+    fn forget_closed(&self) {
+        self.idle.lock().retain(|_, lines| {
+            lines.retain(|line| is_open(line.stream()));
+            !lines.is_empty()
+        });
     }
 }
 
@@ -134,5 +143,36 @@ impl Shares {
             true => self.ask_here(key, call).await,
             false => Err(ShareError::NotLeader),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::peers::handshake::SessionKey;
+
+    #[tokio::test]
+    async fn connections_to_agents_that_are_gone_are_not_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peers = Peers::new(Duration::from_secs(1), None);
+        let mut others = Vec::new();
+        for agent in 1..=2 {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+            let line = Sealed::asker(stream.unwrap(), &SessionKey::new([1; 32]));
+            peers.idle.lock().insert(AgentEpoch(agent), vec![line]);
+            others.push(listener.accept().await.unwrap().0);
+        }
+        drop(others.pop());
+        let gone = peers.idle.lock().remove(&AgentEpoch(2)).unwrap();
+        gone[0].stream().readable().await.unwrap();
+        peers.idle.lock().insert(AgentEpoch(2), gone);
+        peers.forget_closed();
+        let kept: Vec<AgentEpoch> = peers.idle.lock().keys().copied().collect();
+        assert_eq!(kept, [AgentEpoch(1)]);
+        drop(peers);
+        assert_eq!(others[0].read(&mut [0]).await.unwrap(), 0, "it was open");
     }
 }
